@@ -1,0 +1,1 @@
+//! Router, streams, cursors and queues: answers every request of the vocabulary.

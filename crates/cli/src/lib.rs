@@ -1,0 +1,1 @@
+//! robust-bench and, later, robust-ctl.

@@ -1,0 +1,1 @@
+//! Kafka sessions and group coordinator as pure state machines.

@@ -1,0 +1,1 @@
+//! The Meta Service: catalogue of streams, spaces, queues and bindings as a pure state machine.

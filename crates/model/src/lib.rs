@@ -1,0 +1,1 @@
+//! The words of RobustMQ: subject, filter, record, field map, limits.

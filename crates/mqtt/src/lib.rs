@@ -1,0 +1,1 @@
+//! MQTT sessions as pure state machines.

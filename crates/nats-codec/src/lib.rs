@@ -1,0 +1,1 @@
+//! The NATS client protocol: bytes to operations and back, without I/O.

@@ -1,0 +1,1 @@
+//! NATS sessions as pure state machines.

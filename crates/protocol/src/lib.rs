@@ -1,0 +1,1 @@
+//! The contract between sessions, driver and broker: Session, Input, Outbox and the vocabulary.

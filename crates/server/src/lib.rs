@@ -1,0 +1,1 @@
+//! robust-server: sockets, workers, configuration, HTTP and main.

@@ -1,0 +1,1 @@
+//! The journal: groups and frames on segment files behind a virtual file system.
