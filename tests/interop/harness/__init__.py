@@ -1,0 +1,1 @@
+"""What the interop tests stand on: the server under test, and waiting for conditions."""
