@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks")]
 
+mod kafka_messages;
 mod layers;
 mod scan;
 mod sources;
@@ -16,13 +17,24 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  ci-static    tidy: arrows between crates, module docs, file sizes, names, words
+  ci-static       tidy: arrows between crates, module docs, file sizes, names, words
+  kafka-messages  write the messages of kafka-codec from Kafka's definitions
 ";
 
 fn main() -> ExitCode {
     let command = std::env::args().nth(1);
     match command.as_deref() {
         Some("ci-static") => report(&tidy::findings(&root())),
+        Some("kafka-messages") => match kafka_messages::write(&root()) {
+            Ok(count) => {
+                println!("{count} files written");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             ExitCode::SUCCESS
