@@ -1,1 +1,34 @@
-//! The contract between sessions, driver and broker: Session, Input, Outbox and the vocabulary.
+//! The contract between three parties: sessions (pure protocol state machines), the driver that
+//! owns sockets and clocks, and the broker that answers the vocabulary.
+//!
+//! ```text
+//!  socket --bytes--> Session::handle(now, Input::Bytes) --> Outbox frames --------> socket
+//!                         ^   pure, owns its state      \-> Outbox requests ------> broker
+//!                         '-- Input::Reply / Deliveries / Notice <------------------'
+//! ```
+//!
+//! Absent: sockets, files, threads, clocks, packets of any protocol.
+
+mod delivery;
+mod module;
+mod outbox;
+mod reply;
+mod request;
+mod session;
+
+pub use delivery::{Delivery, FrameCache, Matched, Message, Tag};
+pub use module::{Effects, Module, Proposer};
+pub use outbox::Outbox;
+pub use reply::{
+    Appended, Claimed, Declared, DurableSubscription, Located, Published, Pulled, QueueStatus,
+    ReadOutcome, Refusal, Reply, SpaceStatus, StreamStatus,
+};
+pub use request::{
+    Append, BindTarget, Binding, Claim, Consume, Declare, Destroy, Expiry, HeaderMatch,
+    HeaderMatchMode, Position, Propose, Publish, Pull, QueueDeclaration, Read, ReadItem, Release,
+    Remember, Request, Settle, Settlement, SpaceDeclaration, Start, StreamDeclaration, StreamRef,
+    Subscribe, Wait, Will,
+};
+pub use session::{
+    Close, ConnId, Handover, Input, Node, Notice, Now, Peer, Protocol, Session, SlowReceiver, Token,
+};

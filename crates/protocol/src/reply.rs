@@ -1,0 +1,221 @@
+//! The vocabulary, second half: what the broker answers.
+
+use bytes::Bytes;
+use model::filter::Filter;
+
+use crate::{Delivery, Handover, QueueDeclaration, SpaceDeclaration, StreamRef};
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum Reply {
+    /// It was done.
+    Done,
+    /// It was not, and why.
+    Refused(Refusal),
+    /// To `Publish`.
+    Published(Published),
+    /// To `Append`.
+    Appended(Appended),
+    /// To `Read`: one outcome for each item, in order.
+    Read(Vec<ReadOutcome>),
+    /// To `Locate`; `None`: there is no such record.
+    Located(Option<Located>),
+    /// To `Subscribe` and `Consume`.
+    Subscribed,
+    /// To `Claim`.
+    Claimed(Box<Claimed>),
+    /// To `Declare`.
+    Declared(Declared),
+    /// To `Destroy`: messages that went with a queue.
+    Destroyed(u64),
+    /// To `DescribeStreams`, in the order asked.
+    Streams(Vec<StreamStatus>),
+    /// To `DescribeQueue`.
+    Queue(QueueStatus),
+    /// To `DescribeSpace`.
+    Space(SpaceStatus),
+    /// To `Purge`: how many messages.
+    Purged(u64),
+    /// To `Pull`; `None`: the queue is empty.
+    Pulled(Option<Box<Pulled>>),
+    /// To `Propose`: the module's answer.
+    Proposed(Bytes),
+    /// To `NewProducer`.
+    ProducerId(i64),
+}
+
+/// Why a request was refused. A normal answer, never an error of the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such object.
+    NotFound,
+    /// It exists already.
+    Exists,
+    /// It exists and is different: the one that stands.
+    DifferentQueue(Box<QueueDeclaration>),
+    /// It exists and is different: the one that stands.
+    DifferentSpace(Box<SpaceDeclaration>),
+    /// The name cannot be used.
+    InvalidName,
+    /// Another stream captures these subjects: its name.
+    Overlap(Bytes),
+    /// It belongs to another connection.
+    Locked,
+    /// Something uses it: a consumer that is exclusive, or that keeps others out.
+    InUse,
+    /// Messages wait in it.
+    NotEmpty,
+    /// It cannot be changed or removed by anyone.
+    Reserved,
+    /// The message is larger than the limit, in bytes.
+    TooLarge(usize),
+    /// A named limit is reached.
+    Limit(&'static str),
+    /// The offset is outside of the log.
+    OutOfRange,
+    /// The batch's checksum or framing is wrong.
+    Corrupt,
+    /// The batch holds what a client may not send, or what nobody could read: what.
+    InvalidRecord(&'static str),
+    /// The batch's format or codec is not supported.
+    UnsupportedFormat,
+    /// The producer's sequence has a gap.
+    OutOfOrder,
+    /// A newer epoch of this producer exists.
+    Fenced,
+    /// The number of partitions, or another number, cannot be had.
+    InvalidNumber,
+    /// Storage takes no writes now: full, or stopped after a failed sync.
+    StorageUnavailable,
+    /// The right is missing.
+    NotAllowed,
+    /// Nothing matched, and the publish was conditional on that.
+    Unmatched,
+}
+
+/// A message was taken in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Receivers: live subscriptions, durable sessions and queues. The default stream is none.
+    pub matched: u32,
+    /// Queues among them.
+    pub queues: u32,
+}
+
+/// A batch was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The offset of its first record.
+    pub base_offset: u64,
+    /// The first offset of the log.
+    pub log_start: u64,
+    /// It had been appended before: `base_offset` is the original one.
+    pub duplicate: bool,
+}
+
+/// What could be read of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadOutcome {
+    /// The stream.
+    pub stream: StreamRef,
+    /// The partition.
+    pub partition: u32,
+    /// Why it could not.
+    pub refused: Option<Refusal>,
+    /// The offset after the last one that is visible.
+    pub end: u64,
+    /// The first offset.
+    pub start: u64,
+    /// Batches in order; the first may begin before the offset asked for.
+    pub batches: Vec<Bytes>,
+}
+
+/// A record found by position or time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// Its offset.
+    pub offset: u64,
+    /// Its time, -1 where the position is not a record.
+    pub timestamp_ms: i64,
+}
+
+/// A session is owned.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// It was there before.
+    pub present: bool,
+    /// Its durable subscriptions, already in effect again.
+    pub subscriptions: Vec<DurableSubscription>,
+    /// Its memory.
+    pub memory: Vec<(Bytes, Bytes)>,
+    /// What the former owner left, within this run of the server.
+    pub handover: Option<Handover>,
+}
+
+/// A subscription that an earlier owner made.
+#[derive(Clone, Debug)]
+pub struct DurableSubscription {
+    /// Its number.
+    pub number: u32,
+    /// What it matches.
+    pub filter: Filter,
+    /// The group that it shares with.
+    pub group: Option<Bytes>,
+    /// What the owner asked to keep with it.
+    pub memo: Bytes,
+}
+
+/// An object exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Declared {
+    /// A stream, just made.
+    Stream(StreamStatus),
+    /// A space.
+    Space,
+    /// A queue as it stands.
+    Queue(QueueStatus),
+}
+
+/// A stream or view as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamStatus {
+    /// As it was asked for, or its name in a list of all.
+    pub asked: StreamRef,
+    /// The name.
+    pub name: Bytes,
+    /// The random id; zero when refused.
+    pub id: [u8; 16],
+    /// Partitions.
+    pub partitions: u32,
+    /// Kept by the system itself.
+    pub internal: bool,
+    /// Why it cannot be had.
+    pub refused: Option<Refusal>,
+}
+
+/// A queue as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// The declaration.
+    pub declaration: QueueDeclaration,
+    /// Messages ready to be delivered.
+    pub ready: u64,
+    /// Consumers.
+    pub consumers: u32,
+}
+
+/// A space as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceStatus {
+    /// The declaration.
+    pub declaration: SpaceDeclaration,
+}
+
+/// One message, pulled from a queue.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// The delivery; its `matched` is empty.
+    pub delivery: Delivery,
+    /// Messages that stay ready.
+    pub remaining: u64,
+}
