@@ -189,6 +189,10 @@ pub struct StreamStatus {
     pub partitions: u32,
     /// Kept by the system itself.
     pub internal: bool,
+    /// Age at which records go out of sight, in milliseconds; `None` = never.
+    pub max_age_ms: Option<u64>,
+    /// Bytes per partition above which the oldest go out of sight; `None` = no such limit.
+    pub max_bytes: Option<u64>,
     /// Why it cannot be had.
     pub refused: Option<Refusal>,
 }
