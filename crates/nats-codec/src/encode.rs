@@ -34,25 +34,40 @@ pub fn message(
 ) {
     let body = headers.len() + payload.len();
     reserve_head(out, subject, sid, reply, body + 2);
-    put_message_head(out, subject, sid, reply, headers.len(), body);
+    let write_reply = |out: &mut BytesMut| {
+        if let Some(reply) = reply {
+            out.put_slice(reply);
+            out.put_u8(b' ');
+        }
+    };
+    let write_subject = |out: &mut BytesMut| out.put_slice(subject);
+    message_head(out, write_subject, sid, write_reply, headers.len(), body);
     out.put_slice(headers);
     out.put_slice(payload);
     out.put_slice(b"\r\n");
 }
 
-/// Writes only the control line of a MSG or HMSG; `body` bytes and a CRLF must follow.
+/// Writes only the control line of a MSG or HMSG; `headers` and `body` say what must follow, with
+/// a CRLF behind it.
 ///
-/// For large payloads that travel as shared frames of their own.
+/// Subject and reply are written by functions, so that a server renders them straight into the
+/// buffer: `subject` appends the subject, `reply` appends the reply and one blank, or nothing.
 pub fn message_head(
     out: &mut BytesMut,
-    subject: &[u8],
+    subject: impl FnOnce(&mut BytesMut),
     sid: &[u8],
-    reply: Option<&[u8]>,
+    reply: impl FnOnce(&mut BytesMut),
     headers: usize,
     body: usize,
 ) {
-    reserve_head(out, subject, sid, reply, 0);
-    put_message_head(out, subject, sid, reply, headers, body);
+    out.extend_from_slice(if headers == 0 { b"MSG " } else { b"HMSG " });
+    subject(out);
+    out.reserve(sid.len() + 2 * DIGITS_MAX + 8);
+    out.put_u8(b' ');
+    out.put_slice(sid);
+    out.put_u8(b' ');
+    reply(out);
+    put_sizes(out, headers, body);
 }
 
 /// Writes a PUB, or an HPUB if there is a header block, which includes its blank line.
@@ -146,27 +161,8 @@ fn reserve_head(out: &mut BytesMut, subject: &[u8], sid: &[u8], reply: Option<&[
     out.reserve(message_len_max(subject, sid, reply, body));
 }
 
-fn put_message_head(
-    out: &mut BytesMut,
-    subject: &[u8],
-    sid: &[u8],
-    reply: Option<&[u8]>,
-    headers: usize,
-    body: usize,
-) {
-    out.put_slice(if headers == 0 { b"MSG " } else { b"HMSG " });
-    out.put_slice(subject);
-    out.put_u8(b' ');
-    out.put_slice(sid);
-    out.put_u8(b' ');
-    if let Some(reply) = reply {
-        out.put_slice(reply);
-        out.put_u8(b' ');
-    }
-    put_sizes(out, headers, body);
-}
-
 fn put_sizes(out: &mut BytesMut, headers: usize, body: usize) {
+    out.reserve(2 * DIGITS_MAX + 3);
     if headers != 0 {
         put_number(out, headers as u64);
         out.put_u8(b' ');
