@@ -231,3 +231,13 @@ fn a_filter_with_many_hashes_is_matched_without_a_blow_up() {
     assert!(!filter.matches(&subject));
     assert!(!filter.overlaps(&Filter::literal(&subject)));
 }
+
+#[test]
+fn filters_whose_only_shared_list_is_one_empty_token_do_not_overlap() {
+    let filter = |key: &str| Filter::amqp(key.as_bytes()).unwrap();
+    assert!(!filter("#.").overlaps(&filter("*")));
+    assert!(filter("#.").overlaps(&filter("#")), "two empty tokens are a subject");
+    assert!(filter("#.a").overlaps(&filter("*")));
+    assert!(!filter("#").overlaps(&mqtt_filter("$SYS/#").unwrap()), "it is private");
+    assert!(Filter::everything(Reach::All).overlaps(&mqtt_filter("$SYS/#").unwrap()));
+}
