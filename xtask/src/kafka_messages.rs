@@ -59,25 +59,16 @@ fn message(one: &Definition) -> Result<String, String> {
         .map(|(body, scope)| structure(body, *scope, one.flexible))
         .collect::<Result<Vec<_>, _>>()?
         .join("\n");
-    let mut traits = vec!["Field", "Message", "Reader", "Writer"];
-    for (word, name) in [
-        ("Text", "Text"),
-        ("Uuid", "Uuid"),
-        ("Nullable", "Nullable"),
-        ("TaggedFields", "TaggedFields"),
-        ("ApiKey", "ApiKey"),
-        ("DecodeError", "DecodeError"),
-    ] {
-        if word == "ApiKey" || word == "DecodeError" || has_word(&body, word) {
-            traits.push(name);
+    let mut imported = vec!["DecodeError", "Field", "Reader", "Writer"];
+    for word in ["Text", "Uuid", "Records", "Nullable", "TaggedFields"] {
+        if has_word(&body, word) {
+            imported.push(word);
         }
     }
-    traits.sort_unstable();
+    imported.sort_unstable();
     if has_word(&body, "Bytes") {
         out.push_str("use bytes::Bytes;\n\n");
     }
-    let imported: Vec<&str> =
-        traits.iter().copied().filter(|name| *name != "ApiKey" && *name != "Message").collect();
     let _ = writeln!(
         out,
         "use crate::wire::{{{}}};\nuse crate::{{ApiKey, Message}};\n\
@@ -341,8 +332,8 @@ fn smallest_in(body: &Struct, version: i16, flexible: Option<i16>) -> usize {
             Kind::Fixed(_, bytes) => *bytes,
             Kind::Text if compact => 1,
             Kind::Text => 2,
-            Kind::Bytes | Kind::Array(_) if compact => 1,
-            Kind::Bytes | Kind::Array(_) => 4,
+            Kind::Bytes | Kind::Records | Kind::Array(_) if compact => 1,
+            Kind::Bytes | Kind::Records | Kind::Array(_) => 4,
             Kind::Struct(_) if field.nullable.is_some() => 1,
             Kind::Struct(_) => {
                 field.inner.as_ref().map_or(0, |inner| smallest_in(inner, version, flexible))

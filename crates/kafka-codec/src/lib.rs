@@ -31,4 +31,4 @@ pub use error_code::ErrorCode;
 pub use header::{RequestHeader, response_header_is_flexible};
 pub use message::{Message, Request, response_frame, response_frame_of};
 pub use messages::{AnyRequest, AnyResponse, ApiKey};
-pub use wire::{DecodeError, Limits, Text, Uuid};
+pub use wire::{DecodeError, Limits, Records, Text, Uuid};

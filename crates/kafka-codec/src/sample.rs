@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::wire::{Text, Uuid};
+use crate::wire::{Records, Text, Uuid};
 
 /// A seeded source of values for one version.
 #[derive(Debug)]
@@ -114,6 +114,12 @@ impl Sample for Bytes {
             bits => bits * 7,
         };
         (0..length).map(|_| sampler.bits().to_le_bytes()[0]).collect()
+    }
+}
+
+impl Sample for Records {
+    fn sample(sampler: &mut Sampler) -> Self {
+        sampler.draw::<Bytes>().into()
     }
 }
 

@@ -12,10 +12,12 @@
 //! and the encoding, so one implementation of [`Field`] per type serves all.
 
 mod reader;
+mod records;
 mod text;
 mod writer;
 
 pub use reader::{DecodeError, Limits, Reader};
+pub use records::Records;
 pub use text::{NotUtf8, Text, Uuid};
 pub use writer::{TaggedFields, Writer};
 

@@ -107,6 +107,8 @@ pub(crate) enum Kind {
     Fixed(&'static str, usize),
     Text,
     Bytes,
+    /// Record batches: bytes that may come in pieces.
+    Records,
     Array(Box<Self>),
     Struct(String),
 }
@@ -121,7 +123,8 @@ impl Kind {
             "int64" => Self::Fixed("i64", 8),
             "uuid" => Self::Fixed("Uuid", 16),
             "string" => Self::Text,
-            "bytes" | "records" => Self::Bytes,
+            "bytes" => Self::Bytes,
+            "records" => Self::Records,
             other => match other.strip_prefix("[]") {
                 Some(element) => Self::Array(Box::new(Self::parse(element))),
                 None => Self::Struct(other.to_owned()),
@@ -134,6 +137,7 @@ impl Kind {
             Self::Fixed(name, _) => (*name).to_owned(),
             Self::Text => "Text".to_owned(),
             Self::Bytes => "Bytes".to_owned(),
+            Self::Records => "Records".to_owned(),
             Self::Array(element) => format!("Vec<{}>", element.rust()),
             Self::Struct(name) => name.clone(),
         }
@@ -159,7 +163,7 @@ impl Entry {
             (Kind::Fixed("i64", _), "9223372036854775807") => "i64::MAX".to_owned(),
             (Kind::Fixed(..), number) => number.to_owned(),
             (Kind::Text, text) => format!("Text::from({text:?})"),
-            (Kind::Bytes | Kind::Array(_) | Kind::Struct(_), _) => return None,
+            (Kind::Bytes | Kind::Records | Kind::Array(_) | Kind::Struct(_), _) => return None,
         };
         Some(value)
     }
@@ -174,6 +178,7 @@ impl Entry {
             Kind::Fixed(..) => "0".to_owned(),
             Kind::Text => "Text::default()".to_owned(),
             Kind::Bytes => "Bytes::new()".to_owned(),
+            Kind::Records => "Records::default()".to_owned(),
             Kind::Array(_) => "Vec::new()".to_owned(),
             Kind::Struct(name) => format!("{name}::default()"),
         }
@@ -184,7 +189,9 @@ impl Entry {
         match (&self.kind, self.default_value()) {
             (Kind::Fixed("bool", _), None) => place.to_owned(),
             (Kind::Fixed("bool", _), Some(_)) => format!("!{place}"),
-            (Kind::Array(_) | Kind::Text | Kind::Bytes, _) => format!("!{place}.is_empty()"),
+            (Kind::Array(_) | Kind::Text | Kind::Bytes | Kind::Records, _) => {
+                format!("!{place}.is_empty()")
+            }
             (_, default) => {
                 format!("{place} != {}", default.unwrap_or_else(|| self.plain_default()))
             }
@@ -259,9 +266,9 @@ fn entry(json: &Value, valid: Versions) -> Result<Entry, String> {
         }
         Kind::Array(element) => match element.as_ref() {
             Kind::Struct(inner) => Some(structure(inner, about.clone(), false, json, valid)?),
-            Kind::Fixed(..) | Kind::Text | Kind::Bytes | Kind::Array(_) => None,
+            Kind::Fixed(..) | Kind::Text | Kind::Bytes | Kind::Records | Kind::Array(_) => None,
         },
-        Kind::Fixed(..) | Kind::Text | Kind::Bytes => None,
+        Kind::Fixed(..) | Kind::Text | Kind::Bytes | Kind::Records => None,
     };
     // A default is a string mostly, and a number now and then.
     let default = json.get("default");

@@ -2,11 +2,9 @@
 //!
 //! Generated from Kafka's message definition by `cargo xtask kafka-messages`; do not edit.
 
-use bytes::Bytes;
-
 #[cfg(any(test, feature = "sample"))]
 use crate::sample::{Sample, Sampler};
-use crate::wire::{DecodeError, Field, Reader, TaggedFields, Text, Uuid, Writer};
+use crate::wire::{DecodeError, Field, Reader, Records, TaggedFields, Text, Uuid, Writer};
 use crate::{ApiKey, Message};
 
 /// FetchResponse.
@@ -163,7 +161,7 @@ pub struct PartitionData {
     /// and later.
     pub preferred_read_replica: i32,
     /// The record data.
-    pub records: Option<Bytes>,
+    pub records: Option<Records>,
 }
 
 impl Default for PartitionData {

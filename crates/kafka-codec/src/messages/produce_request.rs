@@ -2,11 +2,9 @@
 //!
 //! Generated from Kafka's message definition by `cargo xtask kafka-messages`; do not edit.
 
-use bytes::Bytes;
-
 #[cfg(any(test, feature = "sample"))]
 use crate::sample::{Sample, Sampler};
-use crate::wire::{DecodeError, Field, Reader, Text, Uuid, Writer};
+use crate::wire::{DecodeError, Field, Reader, Records, Text, Uuid, Writer};
 use crate::{ApiKey, Message};
 
 /// ProduceRequest.
@@ -124,7 +122,7 @@ pub struct PartitionProduceData {
     /// The partition index.
     pub index: i32,
     /// The record data to be produced.
-    pub records: Option<Bytes>,
+    pub records: Option<Records>,
 }
 
 impl Field for PartitionProduceData {
