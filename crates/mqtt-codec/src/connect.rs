@@ -45,6 +45,16 @@ pub struct Connect {
     pub properties: Option<Box<Properties>>,
 }
 
+/// The protocol level that a CONNECT at the front of the buffer names, before it is decoded.
+///
+/// For the answer to one that turns out to be malformed: its form depends on the version.
+pub fn level_of(buffer: &[u8]) -> Option<u8> {
+    let body = buffer.get(1..)?;
+    let length = body.iter().take(4).position(|byte| byte & 0x80 == 0)? + 1;
+    let (name_length, name) = body.get(length..)?.split_first_chunk::<2>()?;
+    name.get(usize::from(u16::from_be_bytes(*name_length))).copied()
+}
+
 /// The message that a client leaves with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Will {

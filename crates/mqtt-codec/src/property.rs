@@ -253,6 +253,24 @@ impl MessageProperties {
         *self == Self::default()
     }
 
+    /// A copy with bytes of its own, for keeping.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let text = |text: &Option<Text>| text.as_ref().map(Text::detached);
+        Self {
+            payload_is_utf8: self.payload_is_utf8,
+            message_expiry_secs: self.message_expiry_secs,
+            content_type: text(&self.content_type),
+            response_topic: text(&self.response_topic),
+            correlation_data: self.correlation_data.as_ref().map(Binary::detached),
+            user_properties: self
+                .user_properties
+                .iter()
+                .map(|(name, value)| (name.detached(), value.detached()))
+                .collect(),
+        }
+    }
+
     /// Appends the properties in their wire form, without a length before them.
     pub fn encode(&self, out: &mut BytesMut) {
         self.write(out);

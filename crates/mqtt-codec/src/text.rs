@@ -86,6 +86,13 @@ impl Text {
         self.0
     }
 
+    /// A copy with bytes of its own, for keeping: a field from the wire holds on to the whole
+    /// buffer that it was read from.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -119,6 +126,12 @@ impl Binary {
     pub(crate) fn checked(bytes: Bytes) -> Self {
         debug_assert!(bytes.len() <= FIELD_BYTES_MAX, "came from a two-byte length");
         Self(bytes)
+    }
+
+    /// A copy with bytes of its own, for keeping.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
     }
 
     /// The bytes.

@@ -240,3 +240,15 @@ fn nothing_is_decoded_and_nothing_lost_before_the_last_byte() {
     }
     assert!(decode(&mut buffer, V5, &Limits::default()).unwrap().is_some());
 }
+
+#[test]
+fn the_level_is_known_before_the_packet_is() {
+    use mqtt_codec::connect::level_of;
+    let connect = b"\x10\x80\x01\0\x04MQTT\x05\xFF";
+    assert_eq!(level_of(connect), Some(5));
+    for cut in 0..connect.len() - 1 {
+        assert_eq!(level_of(&connect[..cut]), None);
+    }
+    assert_eq!(level_of(b"\x10\xFF\xFF\xFF\xFF\x7F\0\0\x05"), None);
+    assert_eq!(level_of(b"\x10\x02\xFF\xFFMQTT\x05"), None);
+}
