@@ -1,1 +1,48 @@
-//! Router, streams, cursors and queues: answers every request of the vocabulary.
+//! The broker: answers every request of the vocabulary. It knows spaces, streams, queues and
+//! sessions, and no protocol.
+//!
+//! ```text
+//! desk         one per I/O worker: requests in, replies and deliveries out
+//! router       who gets what: one index per space, routes cached by desk
+//! publish      one message in: stored where it has a home, delivered once to each receiver
+//! append, read batches in and out of partitions, by stream or view
+//! sessions     durable sessions: cursors, claims, takeover, wills
+//! queues       references handed to consumers one by one
+//! objects      streams, spaces, queues and bindings made and removed
+//! core         the state behind one lock; open restores it
+//! ```
+//!
+//! Locks, in the order in which they are taken: `core`, then `router`, then `last_values`. Publishes
+//! that store nothing take the router's lock for reading, and only when their route is not cached.
+//! Absent: sockets, files, clocks, threads, packets.
+
+mod alias;
+mod append;
+mod completion;
+mod conns;
+mod core;
+mod desk;
+mod home;
+mod last_values;
+mod message;
+mod modules;
+mod objects;
+mod open;
+mod port;
+mod publish;
+mod queues;
+mod read;
+mod retention;
+mod router;
+mod sessions;
+mod stats;
+mod streams;
+mod timers;
+mod turn;
+mod views;
+
+pub use completion::Completion;
+pub use desk::Desk;
+pub use open::{Broker, DefaultStream, OpenError, Options, cluster_id};
+pub use port::{Mail, Port};
+pub use stats::BrokerStats;

@@ -1,1 +1,15 @@
-//! The Meta Service: catalogue of streams, spaces, queues and bindings as a pure state machine.
+//! The Meta Service: the catalogue of streams, views, spaces, queues and bindings.
+//!
+//! ```text
+//! row         one object as bytes: what a table of the engine keeps
+//! catalogue   all objects, and the commands that change them
+//! ```
+//!
+//! The catalogue is a pure state machine: a command is applied by a function of its arguments (ids
+//! and times ride in the command), and tells which rows changed. The same code serves one node and
+//! many. Absent: clocks, randomness, I/O, routing.
+
+pub mod catalogue;
+pub mod row;
+
+pub use catalogue::{Catalogue, Change, Queue, Stream, View};

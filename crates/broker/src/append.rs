@@ -1,0 +1,252 @@
+//! Batches in: checked, appended as they are, and told to whoever else listens to the subject.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use meta::Stream;
+use model::record::Space;
+use model::render;
+use model::subject::Subject;
+use protocol::{Append, Appended, ConnId, Refusal, Reply, StreamDeclaration, Token};
+use storage::batch::{self, BatchError, CheckLimits, Checked};
+use storage::{
+    Append as AppendOp, Body, Committed, LogId, Mode, Op, StoredBatch, Subjects, SubmitError,
+};
+
+use crate::completion::Step;
+use crate::core::Core;
+use crate::desk::Desk;
+use crate::message::of_batch;
+use crate::queues::{Item, is_durable};
+use crate::router::Route;
+use crate::stats::add;
+use crate::streams::Found;
+use crate::turn::{Turn, refusal_of};
+
+/// Most references that one batch may make in queues.
+const TARGETS_MAX: usize = 200_000;
+
+/// A batch whose append is under way.
+#[derive(Debug)]
+pub(crate) struct AppendDone {
+    conn: ConnId,
+    token: Option<Token>,
+    log: LogId,
+    subject: Subject,
+    batch: Bytes,
+    count: u32,
+    route: Arc<Route>,
+    durable: Vec<u64>,
+    result: Result<Committed, SubmitError>,
+}
+
+impl Desk {
+    pub(crate) fn append(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: ConnId,
+        token: Option<Token>,
+        append: Append,
+    ) {
+        let limits = &turn.shared.node.limits;
+        let limits = CheckLimits {
+            message_bytes: limits.message_bytes,
+            headers: limits.headers,
+            ..CheckLimits::default()
+        };
+        let planned = batch::check(&append.batch, &limits)
+            .map_err(|error| refusal_of_batch(&error, limits.message_bytes))
+            .and_then(|checked| {
+                let mut ops = Vec::new();
+                let mut core = self.broker.lock();
+                let (log, subject) = core.partition_to_write(turn, &append, &mut ops)?;
+                Ok((checked, ops, log, subject))
+            });
+        match planned {
+            Ok((checked, ops, log, subject)) => {
+                let batch = append.batch;
+                let target = Placed { conn, token, log, subject };
+                self.append_checked(turn, target, batch, &checked, ops);
+            }
+            Err(refusal) => {
+                add(&turn.shared.counters.refused, 1);
+                turn.refuse(conn, token, refusal);
+            }
+        }
+    }
+
+    fn append_checked(
+        &mut self,
+        turn: &mut Turn<'_>,
+        placed: Placed,
+        batch: Bytes,
+        checked: &Checked,
+        mut ops: Vec<Op>,
+    ) {
+        let Placed { conn, token, log, subject } = placed;
+        let route = self.routes.get(turn, &Space::SHARED, &subject);
+        let durable: Vec<u64> = route.queues.iter().copied().filter(|q| is_durable(*q)).collect();
+        if durable.len() * checked.count as usize > TARGETS_MAX {
+            return turn.refuse(conn, token, Refusal::Limit("references of one batch"));
+        }
+        let targets = (0..checked.count)
+            .flat_map(|record| durable.iter().map(move |queue| (record, LogId(*queue))))
+            .collect();
+        ops.push(Op::Append(AppendOp {
+            log,
+            body: Body::Batch {
+                bytes: batch.clone(),
+                subject: subject.clone(),
+                producer: checked.producer,
+            },
+            targets,
+        }));
+        add(&turn.shared.counters.messages_in, checked.count as usize);
+        add(&turn.shared.counters.stored, checked.count as usize);
+        add(&turn.shared.counters.bytes_in, batch.len());
+        let worker = turn.shared.worker_of(log);
+        let mut done = AppendDone {
+            conn,
+            token,
+            log,
+            subject,
+            batch,
+            count: checked.count,
+            route,
+            durable,
+            result: Ok(Committed::default()),
+        };
+        turn.shared.submit(ops, Mode::Durable, worker, move |result| {
+            done.result = result;
+            Step::Appended(Box::new(done))
+        });
+    }
+
+    /// The append of a batch is done.
+    pub(crate) fn appended(&mut self, turn: &mut Turn<'_>, done: AppendDone) {
+        let committed = match &done.result {
+            Ok(committed) => committed,
+            Err(error) => {
+                add(&turn.shared.counters.refused, 1);
+                return turn.refuse(done.conn, done.token, refusal_of(error));
+            }
+        };
+        let Some(appended) = committed.appended.first() else { return };
+        let log_start = turn.shared.engine.bounds(done.log).map_or(0, |bounds| bounds.first);
+        turn.reply(
+            done.conn,
+            done.token,
+            Reply::Appended(Appended {
+                base_offset: appended.base,
+                log_start,
+                duplicate: appended.duplicate,
+            }),
+        );
+        if appended.duplicate {
+            return;
+        }
+        self.tell_listeners(turn, &done, appended);
+        self.broker.lock().committed(turn, done.log, appended.last);
+        self.wake_reads(turn, done.log);
+    }
+
+    fn tell_listeners(
+        &mut self,
+        turn: &mut Turn<'_>,
+        done: &AppendDone,
+        appended: &storage::Appended,
+    ) {
+        let route = self.routes.get(turn, &Space::SHARED, &done.subject);
+        let nobody = route.live.is_empty()
+            && route.groups.is_empty()
+            && route.sessions.is_empty()
+            && route.queues.is_empty()
+            && done.durable.is_empty();
+        if nobody {
+            return;
+        }
+        let stored = StoredBatch {
+            base: appended.base,
+            last: appended.last,
+            max_timestamp_ms: 0,
+            bytes: batch::patched(&done.batch, appended.base, 0),
+            subjects: Subjects::One(done.subject.clone()),
+        };
+        let transient: Vec<u64> =
+            done.route.queues.iter().copied().filter(|queue| !is_durable(*queue)).collect();
+        for (index, (offset, message)) in of_batch(&stored, 0).into_iter().enumerate() {
+            self.deliver_record(turn, &message, &route, (done.log, offset));
+            if done.durable.is_empty() && transient.is_empty() {
+                continue;
+            }
+            let mut core = self.broker.lock();
+            for (n, queue) in done.durable.iter().enumerate() {
+                let place = appended.places.get(index * done.durable.len() + n).copied();
+                let item = Item::stored(&message, Some((done.log, offset)), place);
+                core.push(turn, *queue, item);
+            }
+            for queue in &transient {
+                core.push(turn, *queue, Item::transient(&message));
+            }
+        }
+        debug_assert!(done.count > 0, "an empty batch is refused");
+    }
+}
+
+struct Placed {
+    conn: ConnId,
+    token: Option<Token>,
+    log: LogId,
+    subject: Subject,
+}
+
+impl Core {
+    /// The log of a partition that is written to. Writing to a view of the default stream makes it
+    /// a stream of its own, in the same write.
+    fn partition_to_write(
+        &mut self,
+        turn: &Turn<'_>,
+        append: &Append,
+        ops: &mut Vec<Op>,
+    ) -> Result<(LogId, Subject), Refusal> {
+        let stream: Stream = match self.find(&append.stream).ok_or(Refusal::NotFound)? {
+            Found::Stream(stream) if stream.internal => return Err(Refusal::NotAllowed),
+            Found::Stream(stream) => stream,
+            Found::View(view) => {
+                let captured = turn.shared.fresh_route(&Space::SHARED, &view.subject).home;
+                if captured.is_some() {
+                    // The subject lives in another stream: its records go there.
+                    return Ok((LogId(view.log), view.subject));
+                }
+                let declaration = StreamDeclaration {
+                    name: view.name.clone(),
+                    filters: Vec::new(),
+                    partitions: 1,
+                    max_age_ms: None,
+                    max_bytes: None,
+                    dry_run: false,
+                };
+                self.make_stream(turn, &declaration, ops)?
+            }
+        };
+        let log = stream.logs.get(append.partition as usize).ok_or(Refusal::NotFound)?;
+        let subject = match stream.single_subject() {
+            Some(subject) => subject,
+            None => render::kafka::parse(&stream.name).map_err(|_| Refusal::InvalidName)?,
+        };
+        Ok((LogId(*log), subject))
+    }
+}
+
+fn refusal_of_batch(error: &BatchError, message_bytes: usize) -> Refusal {
+    match error {
+        BatchError::Length | BatchError::Checksum => Refusal::Corrupt,
+        BatchError::Magic(_) | BatchError::Codec => Refusal::UnsupportedFormat,
+        BatchError::Attributes(_) => Refusal::InvalidRecord("attributes that a client may not set"),
+        BatchError::Count => Refusal::InvalidRecord("record counts do not match"),
+        BatchError::Record => Refusal::InvalidRecord("malformed record"),
+        BatchError::Producer => Refusal::InvalidRecord("malformed producer fields"),
+        BatchError::Compression(_) => Refusal::InvalidRecord("records cannot be decompressed"),
+        BatchError::TooLarge(_) => Refusal::TooLarge(message_bytes),
+    }
+}

@@ -1,0 +1,56 @@
+//! What the engine's thread hands back to a worker.
+
+use bytes::Bytes;
+use protocol::{ConnId, Proposer, Reply, Token};
+
+use crate::append::AppendDone;
+use crate::objects::Replay;
+use crate::publish::PublishDone;
+
+/// One thing that a worker goes on with: a write is done, or something is due. Opaque to the driver.
+#[derive(Debug)]
+pub struct Completion(pub(crate) Step);
+
+#[derive(Debug)]
+pub(crate) enum Step {
+    Published(Box<PublishDone>),
+    Appended(Box<AppendDone>),
+    /// Rows are durable: the answer may go.
+    Reply {
+        conn: ConnId,
+        token: Option<Token>,
+        reply: Reply,
+    },
+    /// A session is owned durably: the answer may go, then what waits for it.
+    Claimed {
+        conn: ConnId,
+        token: Option<Token>,
+        reply: Reply,
+        session: u64,
+    },
+    /// A durable subscription stands: the answer may go, then last values.
+    Subscribed {
+        conn: ConnId,
+        token: Option<Token>,
+        replay: Option<Box<Replay>>,
+    },
+    /// Last values go on, a page at a time.
+    Replay(Box<Replay>),
+    /// A queue goes on handing out.
+    Dispatch(u64),
+    /// Rows of a module are durable: its answers may go.
+    Answers(Vec<(Proposer, Bytes)>),
+    /// They could not be made durable: whoever waits is refused.
+    Unkept(Vec<Proposer>),
+    /// Another block of producer ids is durable, or not.
+    Producers {
+        upto: i64,
+        refused: bool,
+    },
+    /// Background rows (cursors, settles) were written, or not.
+    Flushed,
+    /// A session goes on reading its logs.
+    Scan(u64),
+    /// The deadline moved: the worker with the timers looks again.
+    Tick,
+}

@@ -1,0 +1,200 @@
+//! One per I/O worker: takes requests, and keeps routes that were computed before.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use model::record::Space;
+use model::subject::Subject;
+use protocol::{ConnId, Now, Refusal, Reply, Request, Token};
+
+use crate::completion::{Completion, Step};
+use crate::open::Broker;
+use crate::port::Port;
+use crate::router::Route;
+use crate::timers::Due;
+use crate::turn::Turn;
+
+/// Most routes that a desk keeps for one space.
+const ROUTES_MAX: usize = 65_536;
+
+/// The broker as one worker sees it.
+#[derive(Debug)]
+pub struct Desk {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) worker: u16,
+    pub(crate) routes: Routes,
+}
+
+/// Routes of subjects that were published to.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    epoch: u64,
+    shared: HashMap<Subject, Arc<Route>, FixedState>,
+    named: HashMap<Space, HashMap<Subject, Arc<Route>, FixedState>>,
+}
+
+impl Routes {
+    /// The route of a subject: cached, or computed.
+    pub(crate) fn get(&mut self, turn: &Turn<'_>, space: &Space, subject: &Subject) -> Arc<Route> {
+        let epoch = turn.shared.epoch.load(Ordering::Acquire);
+        if epoch != self.epoch {
+            self.shared.clear();
+            self.named.clear();
+            self.epoch = epoch;
+        }
+        let cache = if space.is_shared() {
+            &mut self.shared
+        } else {
+            self.named.entry_ref(space).or_default()
+        };
+        if let Some(route) = cache.get(subject) {
+            return route.clone();
+        }
+        if cache.len() >= ROUTES_MAX {
+            cache.clear();
+        }
+        let route = Arc::new(turn.shared.fresh_route(space, subject));
+        cache.insert(subject.detached(), route.clone());
+        route
+    }
+}
+
+impl Desk {
+    /// Carries a request out. Answers and deliveries go to `port`, now or in a later turn.
+    pub fn request(
+        &mut self,
+        now: Now,
+        conn: ConnId,
+        token: Option<Token>,
+        request: Request,
+        port: &mut dyn Port,
+    ) {
+        let broker = self.broker.clone();
+        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        let turn = &mut turn;
+        match request {
+            Request::Publish(publish) => {
+                self.publish(turn, Some(conn), token, publish);
+                return;
+            }
+            Request::Append(append) => return self.append(turn, conn, token, append),
+            Request::Read(read) => return self.read(turn, conn, token, read),
+            Request::Locate(stream, partition, position) => {
+                return self.locate(turn, conn, token, &stream, partition, position);
+            }
+            other @ (Request::Subscribe(_)
+            | Request::Unsubscribe(_)
+            | Request::Claim(_)
+            | Request::Release(_)
+            | Request::Remember(_)
+            | Request::Settle(_)
+            | Request::Declare(_)
+            | Request::Destroy(_)
+            | Request::Bind(_)
+            | Request::Unbind(_)
+            | Request::DescribeStreams { .. }
+            | Request::DescribeQueue(_)
+            | Request::DescribeSpace(_)
+            | Request::Purge(_)
+            | Request::Consume(_)
+            | Request::Cancel(_)
+            | Request::Window { .. }
+            | Request::Pull(_)
+            | Request::Propose(_)
+            | Request::NewProducer) => {
+                let mut core = broker.lock();
+                core.request(turn, conn, token, other);
+            }
+        }
+        self.publish_wills(turn);
+    }
+
+    /// Goes on with what the engine finished.
+    pub fn complete(&mut self, now: Now, completion: Completion, port: &mut dyn Port) {
+        let broker = self.broker.clone();
+        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        let turn = &mut turn;
+        match completion.0 {
+            Step::Published(done) => self.published(turn, *done),
+            Step::Appended(done) => self.appended(turn, *done),
+            Step::Reply { conn, token, reply } => turn.reply(conn, token, reply),
+            Step::Claimed { conn, token, reply, session } => {
+                turn.reply(conn, token, reply);
+                broker.lock().resume(turn, session);
+            }
+            Step::Subscribed { conn, token, replay } => {
+                turn.reply(conn, token, Reply::Subscribed);
+                if let Some(replay) = replay {
+                    broker.lock().replay(turn, replay);
+                }
+            }
+            Step::Replay(replay) => broker.lock().replay(turn, replay),
+            Step::Dispatch(queue) => broker.lock().dispatch(turn, queue),
+            Step::Answers(answers) => {
+                for (to, answer) in answers {
+                    turn.port.reply(to.conn, to.token, Reply::Proposed(answer));
+                }
+            }
+            Step::Unkept(proposers) => {
+                for to in proposers {
+                    turn.refuse(to.conn, Some(to.token), Refusal::StorageUnavailable);
+                }
+            }
+            Step::Producers { upto, refused } => broker.lock().producers_ready(turn, upto, refused),
+            Step::Scan(session) => broker.lock().scan(turn, session),
+            Step::Flushed | Step::Tick => {}
+        }
+    }
+
+    /// Forgets a connection: what it had unsettled goes back, what was its own goes with it.
+    pub fn gone(&mut self, now: Now, conn: ConnId, port: &mut dyn Port) {
+        let broker = self.broker.clone();
+        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        broker.lock().gone(&mut turn, conn);
+        self.publish_wills(&mut turn);
+    }
+
+    /// The connection's outbound bytes crossed the high mark (`stopped`) or the low one.
+    pub fn flow(&mut self, now: Now, conn: ConnId, stopped: bool, port: &mut dyn Port) {
+        let broker = self.broker.clone();
+        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        broker.lock().flow(&mut turn, conn, stopped);
+    }
+
+    /// When [`Desk::timeout`] is due. The first worker keeps the timers of all.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.worker == 0 { self.broker.lock().timers.deadline() } else { None }
+    }
+
+    /// Does what is due.
+    pub fn timeout(&mut self, now: Now, port: &mut dyn Port) {
+        let broker = self.broker.clone();
+        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        let turn = &mut turn;
+        loop {
+            let Some(due) = broker.lock().timers.take(now.instant) else { break };
+            match due {
+                Due::Read(waiter) => self.read_timeout(turn, waiter),
+                Due::SessionEnd { session, claims } => {
+                    broker.lock().session_end(turn, session, claims);
+                }
+                Due::Will { session, claims } => broker.lock().will_due(session, claims),
+                Due::Module(index) => broker.lock().module_timeout(turn, index),
+                Due::Flush => broker.lock().flush(turn),
+                Due::Sweep => broker.lock().sweep(turn),
+            }
+        }
+        self.publish_wills(turn);
+    }
+
+    /// Wills that became due under the lock are published outside of it.
+    fn publish_wills(&mut self, turn: &mut Turn<'_>) {
+        let wills = self.broker.lock().sessions.take_wills();
+        for will in wills {
+            self.publish(turn, None, None, will);
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! The broker's start: everything that lasts is taken back from the engine.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use hashbrown::HashMap;
+use meta::{Catalogue, Stream};
+use model::record::{Address, Space};
+use model::subject::Subject;
+use protocol::{
+    Declare, Expiry, Message, Module, Node, Now, Refusal, SpaceDeclaration, StreamDeclaration,
+};
+use storage::batch::{self, RecordView};
+use storage::{Engine, LogId, Mode, Op, Write};
+use thiserror::Error;
+
+use crate::alias::Aliases;
+use crate::core::{Core, rows, table};
+use crate::desk::{Desk, Routes};
+use crate::home::Home;
+use crate::last_values::LastValues;
+use crate::modules::Modules;
+use crate::objects::read_subscription;
+use crate::port::{Mail, Port};
+use crate::queues::Queues;
+use crate::retention::SWEEP_EVERY;
+use crate::router::{Router, Target};
+use crate::sessions::{Cursor, Sessions};
+use crate::stats::{BrokerStats, Counters, set};
+use crate::streams::{PRODUCER_KEY, Producers, home_of};
+use crate::timers::{Due, Timers};
+use crate::turn::{Opaque, Shared, Turn};
+
+/// The stream of what must last and has no other home.
+pub(crate) const DEFAULT_STREAM: &[u8] = b"_default";
+/// Records that only queues refer to.
+pub(crate) const SPOOL: &[u8] = b"_spool";
+const SPOOL_LOGS: u32 = 4;
+/// Rows that the start reads at a time.
+const PAGE: usize = 10_000;
+
+/// How the default stream is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DefaultStream {
+    /// Partitions; fixed once it is made.
+    pub partitions: u32,
+    /// Age at which records go out of sight, in milliseconds.
+    pub max_age_ms: Option<u64>,
+    /// Bytes, over all partitions, above which the oldest go out of sight.
+    pub max_bytes: Option<u64>,
+}
+
+/// What the broker is started with.
+pub struct Options {
+    /// The server.
+    pub node: Arc<Node>,
+    /// Randomness.
+    pub seed: u64,
+    /// The default stream.
+    pub default_stream: DefaultStream,
+    /// Streams that the configuration declares.
+    pub streams: Vec<StreamDeclaration>,
+    /// Objects that exist from the start.
+    pub builtins: Vec<Declare>,
+    /// Protocols' shared state machines.
+    pub modules: Vec<Box<dyn Module>>,
+    /// The time of the start.
+    pub now: Now,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("default_stream", &self.default_stream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the broker does not start.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The engine took no writes.
+    #[error("the storage engine takes no writes: {0}")]
+    Storage(#[from] storage::SubmitError),
+    /// A kept row is of another version, or damaged.
+    #[error("a row of table {0} cannot be read; was the data written by a newer version?")]
+    Row(&'static str),
+    /// A declared stream cannot be.
+    #[error("stream {name:?} of the configuration: {why}")]
+    Stream {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// The broker, shared by all workers.
+pub struct Broker {
+    pub(crate) shared: Arc<Shared>,
+    core: Mutex<Core>,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Broker")
+    }
+}
+
+impl Broker {
+    /// Takes back what the engine keeps. Blocks: called before anything is served.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        mail: Arc<dyn Mail>,
+        options: Options,
+    ) -> Result<Arc<Self>, OpenError> {
+        let mut catalogue = Catalogue::new();
+        each_row(&*engine, table::CATALOGUE, |key, value| catalogue.restore(&key, value).is_ok())?;
+        let mut random = options.seed;
+        let default = options.default_stream;
+        let per_log = default.max_bytes.map(|bytes| bytes / u64::from(default.partitions.max(1)));
+        let default_row = system_stream(
+            &engine,
+            &mut catalogue,
+            &mut random,
+            SystemStream {
+                name: DEFAULT_STREAM,
+                partitions: default.partitions.max(1),
+                max_age_ms: default.max_age_ms,
+                max_bytes: per_log,
+            },
+        )?;
+        let spool_row = system_stream(
+            &engine,
+            &mut catalogue,
+            &mut random,
+            SystemStream { name: SPOOL, partitions: SPOOL_LOGS, max_age_ms: None, max_bytes: None },
+        )?;
+        let default_home = Arc::new(Home { single: false, ..home_of(&default_row) });
+        let shared = Arc::new(Shared {
+            mail: Arc::new(Opaque(mail)),
+            node: options.node,
+            router: RwLock::new(Router::default()),
+            epoch: AtomicU64::new(1),
+            last_values: LastValues::default(),
+            aliases: Aliases::new(crate::core::next_random(&mut random)),
+            counters: Counters::default(),
+            workers: AtomicU16::new(1),
+            default_home,
+            spools: spool_row.logs.iter().map(|log| LogId(*log)).collect(),
+            engine,
+        });
+        let mut core = Core {
+            catalogue,
+            conns: crate::conns::Conns::default(),
+            sessions: Sessions::default(),
+            queues: Queues::default(),
+            waiters: crate::read::Waiters::default(),
+            timers: Timers::default(),
+            modules: Modules::new(options.modules),
+            producers: Producers::default(),
+            processed: HashMap::new(),
+            random,
+            next_binding: 0,
+            binding_numbers: HashMap::new(),
+            flush_due: false,
+        };
+        core.restore(&shared, options.builtins, options.now)?;
+        let mut nobody = Nobody;
+        let turn = Turn { now: options.now, port: &mut nobody, shared: &shared, worker: 0 };
+        for declaration in &options.streams {
+            core.configure(&turn, declaration)?;
+        }
+        Ok(Arc::new(Self { shared, core: Mutex::new(core) }))
+    }
+
+    /// The desk of one worker.
+    pub fn desk(self: &Arc<Self>, worker: u16) -> Desk {
+        self.shared.workers.fetch_max(worker + 1, Ordering::Relaxed);
+        Desk { broker: self.clone(), worker, routes: Routes::default() }
+    }
+
+    /// Counters and sizes.
+    pub fn stats(&self) -> BrokerStats {
+        set(&self.shared.counters.last_values, self.shared.last_values.len());
+        self.shared.counters.read()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().expect("a panic under the broker's lock ends the server")
+    }
+}
+
+/// The cluster's id: read, or made from `fresh` and kept. Blocks.
+///
+/// # Errors
+///
+/// [`OpenError::Storage`].
+pub fn cluster_id(engine: &dyn Engine, fresh: [u8; 16]) -> Result<String, OpenError> {
+    const KEY: &[u8] = b"cluster-id";
+    if let Some(id) = engine.get(table::NODE, KEY) {
+        return String::from_utf8(id.to_vec()).map_err(|_| OpenError::Row(table::NODE));
+    }
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let number = u128::from_be_bytes(fresh);
+    let id: String = (0..22)
+        .map(|i| char::from(ALPHABET[usize::try_from((number >> (6 * i)) & 63).unwrap_or(0)]))
+        .collect();
+    let key = Bytes::from_static(KEY);
+    let op = Op::Put { table: table::NODE, key, value: Bytes::from(id.clone()) };
+    write(engine, vec![op])?;
+    Ok(id)
+}
+
+/// Writes and waits.
+fn write(engine: &dyn Engine, ops: Vec<Op>) -> Result<(), OpenError> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    engine.submit(
+        Write { ops, mode: Mode::Durable },
+        Box::new(move |result| {
+            // The receiver waits below until this has been sent.
+            let _ = sender.send(result);
+        }),
+    );
+    receiver.recv().expect("an engine completes each write")?;
+    Ok(())
+}
+
+fn each_row(
+    engine: &dyn Engine,
+    table: storage::Table,
+    mut take: impl FnMut(Bytes, Bytes) -> bool,
+) -> Result<(), OpenError> {
+    let mut from: Vec<u8> = Vec::new();
+    loop {
+        let page = engine.scan(table, &from, PAGE);
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        from = last.to_vec();
+        from.push(0);
+        for (key, value) in page {
+            if !take(key, value) {
+                return Err(OpenError::Row(table));
+            }
+        }
+    }
+}
+
+struct SystemStream {
+    name: &'static [u8],
+    partitions: u32,
+    max_age_ms: Option<u64>,
+    max_bytes: Option<u64>,
+}
+
+/// A stream that the system itself keeps: as it is, or made.
+fn system_stream(
+    engine: &Arc<dyn Engine>,
+    catalogue: &mut Catalogue,
+    random: &mut u64,
+    wanted: SystemStream,
+) -> Result<Stream, OpenError> {
+    let mut ops = Vec::new();
+    let mut changes = Vec::new();
+    let known = catalogue.stream(wanted.name).cloned();
+    let mut stream = known.clone().unwrap_or_else(|| {
+        let logs = (0..wanted.partitions)
+            .map(|_| {
+                let (log, change) = catalogue.take_log();
+                changes.push(change);
+                ops.push(Op::CreateLog { log: LogId(log), mode: Mode::Durable, first: 0 });
+                log
+            })
+            .collect();
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&crate::core::next_random(random).to_be_bytes());
+        id[8..].copy_from_slice(&crate::core::next_random(random).to_be_bytes());
+        Stream {
+            name: Bytes::from_static(wanted.name),
+            id,
+            filters: Vec::new(),
+            logs,
+            internal: true,
+            max_age_ms: None,
+            max_bytes: None,
+            promoted: None,
+        }
+    });
+    stream.max_age_ms = wanted.max_age_ms;
+    stream.max_bytes = wanted.max_bytes;
+    if known.as_ref() != Some(&stream) {
+        catalogue.add_stream(stream.clone(), &mut changes);
+        ops.extend(rows(changes));
+        write(&**engine, ops)?;
+    }
+    Ok(stream)
+}
+
+impl Core {
+    fn restore(
+        &mut self,
+        shared: &Arc<Shared>,
+        builtins: Vec<Declare>,
+        now: Now,
+    ) -> Result<(), OpenError> {
+        let engine = &shared.engine;
+        for builtin in builtins {
+            if let Declare::Space(space) = builtin {
+                self.catalogue
+                    .add_space(SpaceDeclaration { builtin: true, ..space }, &mut Vec::new());
+            }
+        }
+        let queues: Vec<_> =
+            self.catalogue.queues().map(|q| (q.log, q.declaration.clone())).collect();
+        for (log, declaration) in queues {
+            self.restore_queue(engine, log, declaration);
+        }
+        let mut router = shared.router.write().expect("no panic under this lock");
+        for stream in self.catalogue.streams().filter(|s| !s.internal) {
+            router.set_home(stream.logs[0], Arc::new(home_of(stream)));
+        }
+        for binding in self.catalogue.bindings().to_vec() {
+            self.route_binding(&mut router, &binding);
+        }
+        self.restore_sessions(&**engine, &mut router, now)?;
+        drop(router);
+        restore_last_values(shared)?;
+        self.restore_modules(&**engine);
+        if let Some(next) = engine.get(table::NODE, PRODUCER_KEY) {
+            let next = next[..].try_into().map_err(|_| OpenError::Row(table::NODE))?;
+            self.producers = Producers::from(i64::from_be_bytes(next));
+        }
+        self.timers.add(now.instant + SWEEP_EVERY, Due::Sweep);
+        Ok(())
+    }
+
+    fn restore_sessions(
+        &mut self,
+        engine: &dyn Engine,
+        router: &mut Router,
+        now: Now,
+    ) -> Result<(), OpenError> {
+        let mut left = Vec::new();
+        let sessions = &mut self.sessions;
+        each_row(engine, table::SESSIONS, |key, value| {
+            let read = || {
+                let id = u64::from_be_bytes(key[..].try_into().ok()?);
+                let mut row = meta::row::Reader::new(value).ok()?;
+                let name = row.bytes().ok()?;
+                let expiry = row.maybe().ok()?.map_or(Expiry::Never, Expiry::After);
+                let left_ms = row.maybe().ok()?.map(u64::cast_signed);
+                Some((id, name, expiry, left_ms))
+            };
+            let Some((id, name, expiry, left_ms)) = read() else { return false };
+            sessions.restore(id, name, expiry);
+            left.push((id, expiry, left_ms));
+            true
+        })?;
+        each_row(engine, table::SUBSCRIPTIONS, |key, value| {
+            let Ok((id, number, durable)) = read_subscription(&key, value) else { return false };
+            // A row without its session is left of an unfinished end.
+            if let Some(session) = sessions.get_mut(id) {
+                if durable.group.is_none() {
+                    let target = Target::Durable { session: id, number };
+                    router.insert(&durable.space, &durable.filter, target);
+                }
+                session.subscriptions.insert(number, durable);
+            }
+            true
+        })?;
+        let mut from: Vec<u8> = Vec::new();
+        loop {
+            let page = engine.cursors(&from, PAGE);
+            let Some((last, ..)) = page.last() else { break };
+            let next = last.to_vec();
+            for (name, log, state) in &page {
+                let id = name[..].try_into().map(u64::from_be_bytes).ok();
+                if let Some(session) = id.and_then(|id| sessions.get_mut(id)) {
+                    session.cursors.entry(*log).or_insert_with(|| Cursor::restored(state));
+                }
+            }
+            // A page may end within the logs of one name: that name is read again.
+            let only_one_name = page.iter().all(|(name, ..)| name[..] == next[..]);
+            from = next;
+            if only_one_name {
+                from.push(0);
+            }
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        for (id, expiry, left_ms) in left {
+            let Expiry::After(ms) = expiry else { continue };
+            let spent = left_ms.map_or(0, |at| u64::try_from(now.unix_ms - at).unwrap_or(0));
+            let at = now.instant + Duration::from_millis(ms.saturating_sub(spent));
+            self.timers.add(at, Due::SessionEnd { session: id, claims: 0 });
+        }
+        Ok(())
+    }
+
+    /// A stream of the configuration: made, or its retention brought up to date.
+    fn configure(
+        &mut self,
+        turn: &Turn<'_>,
+        declaration: &StreamDeclaration,
+    ) -> Result<(), OpenError> {
+        let fail = |why: String| OpenError::Stream {
+            name: String::from_utf8_lossy(&declaration.name).into_owned(),
+            why,
+        };
+        let mut ops = Vec::new();
+        if let Some(mut stream) = self.catalogue.stream(&declaration.name).cloned() {
+            if !declaration.filters.is_empty() && stream.filters != declaration.filters {
+                return Err(fail(
+                    "it exists with other filters, which cannot be changed".to_owned(),
+                ));
+            }
+            let before = stream.clone();
+            stream.max_age_ms = declaration.max_age_ms;
+            stream.max_bytes = declaration.max_bytes;
+            if stream != before {
+                let mut changes = Vec::new();
+                self.catalogue.add_stream(stream, &mut changes);
+                ops.extend(rows(changes));
+            }
+        } else {
+            self.make_stream(turn, declaration, &mut ops).map_err(|refusal| {
+                fail(match refusal {
+                    Refusal::Overlap(other) => format!(
+                        "its filters overlap those of stream {:?}; a subject has one home",
+                        String::from_utf8_lossy(&other)
+                    ),
+                    Refusal::InvalidName => {
+                        "the name may hold letters, digits, '.', '_' and '-', at most 249"
+                            .to_owned()
+                    }
+                    other => format!("{other:?}"),
+                })
+            })?;
+        }
+        if ops.is_empty() { Ok(()) } else { write(&*turn.shared.engine, ops) }
+    }
+}
+
+fn restore_last_values(shared: &Shared) -> Result<(), OpenError> {
+    each_row(&*shared.engine, table::LAST, |key, value| {
+        let mut parts = key.splitn(2, |byte| *byte == 0);
+        let (Some(space), Some(subject)) = (parts.next(), parts.next()) else { return false };
+        let space = match std::str::from_utf8(space) {
+            Ok("") => Space::SHARED,
+            Ok(name) => Space::named(name),
+            Err(_) => return false,
+        };
+        let Ok(subject) = Subject::from_canonical(Bytes::copy_from_slice(subject)) else {
+            return false;
+        };
+        let mut tail = Bytes::copy_from_slice(&value);
+        if tail.len() < 8 {
+            return false;
+        }
+        let timestamp_ms = tail.get_i64();
+        let Some(view) = one_record(timestamp_ms, &tail) else { return false };
+        let (_, record) = storage::record::decode(&subject, &view, true);
+        let address = Address::Subject(space.clone(), subject.clone());
+        shared.last_values.set(&space, &subject, Arc::new(Message::new(address, record, None)));
+        true
+    })
+}
+
+/// The record of a tail that stands alone.
+fn one_record(timestamp_ms: i64, tail: &Bytes) -> Option<RecordView> {
+    let batch = batch::build([(0, timestamp_ms, tail)], true);
+    batch::records(&batch).ok()?.into_iter().next()
+}
+
+/// Nobody is connected yet.
+struct Nobody;
+
+impl Port for Nobody {
+    fn deliver(&mut self, _: protocol::ConnId, _: protocol::Delivery) {}
+    fn reply(&mut self, _: protocol::ConnId, _: protocol::Token, _: protocol::Reply) {}
+    fn notice(&mut self, _: protocol::ConnId, _: protocol::Notice) {}
+}

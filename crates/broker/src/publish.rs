@@ -1,0 +1,500 @@
+//! One message in: routed, stored where it has a home, delivered once to each receiver.
+//!
+//! ```text
+//! no home, no queue           live at once (QoS 0, core NATS, transient)
+//! home: explicit or default   appended first; receivers see it once it is committed
+//! queues, no home             durable ones by reference into a spool; others in memory
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use model::record::{Address, Assurance, Space};
+use model::subject::Subject;
+use protocol::{
+    ConnId, Delivery, Matched, Message, Publish, Published, Refusal, Reply, Token, Wait,
+};
+use storage::{Append, Body, Committed, LogId, Mode, Op, StoredRecord, SubmitError};
+
+use crate::alias::Origin;
+use crate::completion::Step;
+use crate::core::{Core, table};
+use crate::desk::Desk;
+use crate::message::detached;
+use crate::queues::{Item, is_durable};
+use crate::router::{LiveTarget, Onward, Route, meets};
+use crate::stats::add;
+use crate::turn::{Turn, refusal_of};
+
+/// A publish whose append is under way.
+#[derive(Debug)]
+pub(crate) struct PublishDone {
+    conn: Option<ConnId>,
+    token: Option<Token>,
+    message: Arc<Message>,
+    route: Arc<Route>,
+    behind: Vec<Arc<Route>>,
+    /// Queues that got a reference, in the order of the places.
+    durable: Vec<u64>,
+    /// Queues that get it in memory.
+    transient: Vec<u64>,
+    log: LogId,
+    /// It was delivered before it was stored: nothing but the log's readers is left to tell.
+    delivered: bool,
+    result: Result<Committed, SubmitError>,
+}
+
+impl Desk {
+    /// Takes a message in; `conn` is nobody for a will.
+    pub(crate) fn publish(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: Option<ConnId>,
+        token: Option<Token>,
+        mut publish: Publish,
+    ) {
+        if let Err(refusal) = admit(turn, &mut publish) {
+            add(&turn.shared.counters.refused, 1);
+            if let Some(conn) = conn {
+                turn.refuse(conn, token, refusal);
+            }
+            return;
+        }
+        let message = Arc::new(Message::new(publish.to, publish.record, conn));
+        alias_reply(turn, &message);
+        let route = match &message.address {
+            Address::Subject(space, subject) => self.routes.get(turn, space, subject),
+            Address::Queue(name) => {
+                let queue = self.broker.lock().queues.id(name);
+                Arc::new(Route { queues: queue.into_iter().collect(), ..Route::default() })
+            }
+        };
+        let (queues, behind) = resolve(&route, &publish.attributes);
+        let live_only = queues.is_empty()
+            && route.home.is_none()
+            && !message.record.retain
+            && publish.remember.is_none()
+            && message.record.assurance == Assurance::AtMostOnce
+            && route.lease.is_none();
+        if live_only {
+            let matched = self.deliver_live(turn, &message, &route, &behind);
+            if let (Some(conn), Some(token)) = (conn, token) {
+                turn.port.reply(conn, token, Reply::Published(Published { matched, queues: 0 }));
+            }
+            return;
+        }
+        let plan = Plan { conn, token, message, route, queues, behind };
+        if publish.only_if_matched && plan.matched() == 0 {
+            if let Some(conn) = conn {
+                turn.refuse(conn, token, Refusal::Unmatched);
+            }
+            return;
+        }
+        self.store(turn, plan, publish.wait, publish.remember);
+    }
+
+    fn store(&mut self, turn: &mut Turn<'_>, plan: Plan, wait: Wait, remember: Option<Bytes>) {
+        let Plan { conn, mut token, message, route, queues, behind } = plan;
+        let persistent = message.record.assurance > Assurance::AtMostOnce;
+        let (log, mode) = home_of(turn, &message, &route, conn);
+        let captured = route.home.is_some() && log.is_some();
+        let (durable, transient): (Vec<u64>, Vec<u64>) =
+            queues.iter().partition(|&&queue| is_durable(queue) && (persistent || captured));
+        let log = log.or_else(|| (!durable.is_empty()).then(|| spool(turn, &message)));
+        let mut ops = Vec::new();
+        if let Some(log) = log {
+            ops.push(append_op(log, &message, &durable));
+        }
+        let clears = message.record.retain && message.record.payload().is_empty();
+        if message.record.retain
+            && let Address::Subject(space, subject) = &message.address
+        {
+            ops.push(last_op(space, subject, &message, clears));
+        }
+        if let Some(key) = remember {
+            let session = conn.and_then(|conn| self.broker.lock().session_of(conn));
+            if let Some(session) = session {
+                ops.push(Op::Put {
+                    table: table::MEMORY,
+                    key: memory_key(session, &key),
+                    value: Bytes::new(),
+                });
+            }
+        }
+        // A message that is not promised to last is not held back for the disk, unless a stream
+        // captures it: then nobody sees an offset before its commit.
+        let delivered = !persistent && !captured;
+        if wait == Wait::Routed
+            && let (Some(conn), Some(token)) = (conn, token.take())
+        {
+            let matched = count(&route, &behind, queues.len());
+            let queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
+            turn.port.reply(conn, token, Reply::Published(Published { matched, queues }));
+        }
+        let message = if delivered { message } else { detached(&message) };
+        let mut done = PublishDone {
+            conn,
+            token,
+            message,
+            route,
+            behind,
+            durable,
+            transient,
+            log: log.unwrap_or(LogId(0)),
+            delivered,
+            result: Ok(Committed::default()),
+        };
+        if delivered || ops.is_empty() {
+            self.hand_out(turn, &done, None);
+        }
+        if ops.is_empty() {
+            return self.answer(turn, &done);
+        }
+        add(&turn.shared.counters.stored, usize::from(log.is_some()));
+        let worker = turn.shared.worker_of(done.log);
+        turn.shared.submit(ops, mode, worker, move |result| {
+            done.result = result;
+            Step::Published(Box::new(done))
+        });
+    }
+
+    /// The write of a publish is done.
+    pub(crate) fn published(&mut self, turn: &mut Turn<'_>, done: PublishDone) {
+        match &done.result {
+            Err(error) => {
+                add(&turn.shared.counters.refused, 1);
+                if let Some(conn) = done.conn {
+                    turn.refuse(conn, done.token, refusal_of(error));
+                }
+            }
+            Ok(committed) => {
+                let appended = committed.appended.first();
+                if done.delivered {
+                    let mut core = self.broker.lock();
+                    if let Some(appended) = appended {
+                        core.committed(turn, done.log, appended.last);
+                    }
+                    drop(core);
+                    self.wake_reads(turn, done.log);
+                } else {
+                    self.hand_out(turn, &done, appended);
+                }
+                self.answer(turn, &done);
+            }
+        }
+    }
+
+    fn answer(&mut self, turn: &mut Turn<'_>, done: &PublishDone) {
+        if let (Some(conn), Some(token)) = (done.conn, done.token) {
+            let queues = done.durable.len() + done.transient.len();
+            let matched = count(&done.route, &done.behind, queues);
+            let queues = u32::try_from(queues).unwrap_or(u32::MAX);
+            turn.port.reply(conn, token, Reply::Published(Published { matched, queues }));
+        }
+    }
+
+    /// Gives a message to everyone who is to see it, at the moment it becomes visible.
+    fn hand_out(
+        &mut self,
+        turn: &mut Turn<'_>,
+        done: &PublishDone,
+        appended: Option<&storage::Appended>,
+    ) {
+        let message = &done.message;
+        let route = self.visible_route(turn, message, &done.route);
+        self.deliver_plain(turn, message, &route);
+        for route in &done.behind {
+            self.deliver_plain(turn, message, route);
+        }
+        let stored = appended.map(|a| (done.log, a.base));
+        let mut core = self.broker.lock();
+        core.deliver_to_sessions(turn, message, &route, stored);
+        for (index, queue) in done.durable.iter().enumerate() {
+            let place = appended.and_then(|a| a.places.get(index)).copied();
+            let item = Item::stored(message, stored, place);
+            core.push(turn, *queue, item);
+        }
+        for queue in &done.transient {
+            core.push(turn, *queue, Item::transient(message));
+        }
+        if let Some(appended) = appended {
+            core.committed(turn, done.log, appended.last);
+        }
+        drop(core);
+        if appended.is_some() {
+            self.wake_reads(turn, done.log);
+        }
+    }
+
+    /// The route at the moment of visibility. For a last value it is computed together with
+    /// setting the value, so that a new subscription gets it either live or as a last value.
+    fn visible_route(
+        &mut self,
+        turn: &Turn<'_>,
+        message: &Arc<Message>,
+        planned: &Arc<Route>,
+    ) -> Arc<Route> {
+        let Address::Subject(space, subject) = &message.address else { return planned.clone() };
+        if !message.record.retain {
+            return self.routes.get(turn, space, subject);
+        }
+        let router = turn.shared.router.read().expect("no panic under this lock");
+        if message.record.payload().is_empty() {
+            turn.shared.last_values.clear(space, subject);
+        } else {
+            turn.shared.last_values.set(space, subject, detached(message));
+        }
+        Arc::new(router.route(space, subject))
+    }
+
+    /// Delivers what is not stored; the number of receivers.
+    fn deliver_live(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Arc<Message>,
+        route: &Route,
+        behind: &[Arc<Route>],
+    ) -> u32 {
+        let mut matched = self.deliver_plain(turn, message, route);
+        for route in behind {
+            matched += self.deliver_plain(turn, message, route);
+        }
+        if !route.sessions.is_empty() {
+            matched += self.broker.lock().deliver_to_sessions(turn, message, route, None);
+        }
+        matched
+    }
+
+    /// Delivers to live subscriptions and groups.
+    fn deliver_plain(&mut self, turn: &mut Turn<'_>, message: &Arc<Message>, route: &Route) -> u32 {
+        let mut matched = 0;
+        for LiveTarget { conn, matched: all, own } in &route.live {
+            let numbers = if message.publisher == Some(*conn) {
+                match own {
+                    Some(own) => own.clone(),
+                    None => continue,
+                }
+            } else {
+                all.clone()
+            };
+            turn.port.deliver(*conn, live(message, numbers));
+            matched += 1;
+        }
+        for group in &route.groups {
+            let start = group.turn.fetch_add(1, Ordering::Relaxed);
+            let count = group.members.len();
+            let member = (0..count)
+                .map(|i| &group.members[(start + i) % count])
+                .find(|(conn, _, skip_own)| !(*skip_own && message.publisher == Some(*conn)));
+            if let Some((conn, number, _)) = member {
+                turn.port.deliver(*conn, live(message, Matched::One(*number)));
+                matched += 1;
+            }
+        }
+        add(&turn.shared.counters.deliveries, matched as usize);
+        matched
+    }
+
+    /// Delivers the records of a batch that others than its readers want.
+    pub(crate) fn deliver_record(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Arc<Message>,
+        route: &Route,
+        at: (LogId, u64),
+    ) {
+        self.deliver_plain(turn, message, route);
+        if !route.sessions.is_empty() {
+            self.broker.lock().deliver_to_sessions(turn, message, route, Some(at));
+        }
+    }
+}
+
+struct Plan {
+    conn: Option<ConnId>,
+    token: Option<Token>,
+    message: Arc<Message>,
+    route: Arc<Route>,
+    queues: Vec<u64>,
+    behind: Vec<Arc<Route>>,
+}
+
+impl Plan {
+    fn matched(&self) -> u32 {
+        count(&self.route, &self.behind, self.queues.len())
+    }
+}
+
+fn count(route: &Route, behind: &[Arc<Route>], queues: usize) -> u32 {
+    let of = |route: &Route| route.live.len() + route.groups.len() + route.sessions.len();
+    let all = of(route) + behind.iter().map(|r| of(r)).sum::<usize>() + queues;
+    u32::try_from(all).unwrap_or(u32::MAX)
+}
+
+fn live(message: &Arc<Message>, matched: Matched) -> Delivery {
+    Delivery { message: message.clone(), matched, tag: None, redelivered: false, last_value: false }
+}
+
+/// Checks limits, sets the time, and leads an answer to an alias to its requester.
+fn admit(turn: &Turn<'_>, publish: &mut Publish) -> Result<(), Refusal> {
+    let limits = &turn.shared.node.limits;
+    let payload = publish.record.value.as_ref().map_or(0, Bytes::len);
+    if payload > limits.message_bytes {
+        return Err(Refusal::TooLarge(limits.message_bytes));
+    }
+    if publish.record.headers.len() > limits.headers {
+        return Err(Refusal::Limit("headers of a message"));
+    }
+    add(&turn.shared.counters.messages_in, 1);
+    add(&turn.shared.counters.bytes_in, payload);
+    if publish.record.timestamp_ms == 0 {
+        publish.record.timestamp_ms = turn.now.unix_ms;
+    }
+    let origin = match &publish.to {
+        Address::Subject(space, subject) if space.is_shared() && subject.is_inbox() => {
+            turn.shared.aliases.resolve(subject)
+        }
+        Address::Subject(..) | Address::Queue(_) => None,
+    };
+    if let Some(Origin { address, correlation }) = origin {
+        publish.to = address;
+        if correlation.is_some() {
+            publish.record.properties_mut().correlation = correlation;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a request an alias for receivers that cannot carry its reply address and correlation.
+fn alias_reply(turn: &Turn<'_>, message: &Message) {
+    let Some(properties) = &message.record.properties else { return };
+    let Some(reply_to) = &properties.reply_to else { return };
+    let plain = matches!(reply_to, Address::Subject(space, subject)
+        if space.is_shared() && subject.is_inbox());
+    if plain && properties.correlation.is_none() {
+        return;
+    }
+    let origin = Origin {
+        address: crate::message::detached_address(reply_to),
+        correlation: properties.correlation.as_ref().map(|c| Bytes::copy_from_slice(c)),
+    };
+    message.reply_alias.get_or_init(|| turn.shared.aliases.make(turn.now.unix_ms, origin));
+}
+
+/// The queues of a route, and the routes behind conditional bindings that hold.
+fn resolve(route: &Route, attributes: &[(Bytes, Bytes)]) -> (Vec<u64>, Vec<Arc<Route>>) {
+    let mut queues = route.queues.clone();
+    let mut behind = Vec::new();
+    if !route.conditional.is_empty() {
+        follow(route, attributes, &mut queues, &mut behind);
+        queues.sort_unstable();
+        queues.dedup();
+    }
+    (queues, behind)
+}
+
+fn follow(
+    route: &Route,
+    attributes: &[(Bytes, Bytes)],
+    queues: &mut Vec<u64>,
+    behind: &mut Vec<Arc<Route>>,
+) {
+    for (condition, onward) in &route.conditional {
+        if !meets(condition, attributes) {
+            continue;
+        }
+        match onward {
+            Onward::Queue(queue) => queues.push(*queue),
+            Onward::Route(next) => {
+                queues.extend(&next.queues);
+                behind.push(next.clone());
+                follow(next, attributes, queues, behind);
+            }
+        }
+    }
+}
+
+/// The log that a message lives in, and how its write is acknowledged.
+fn home_of(
+    turn: &Turn<'_>,
+    message: &Message,
+    route: &Route,
+    conn: Option<ConnId>,
+) -> (Option<LogId>, Mode) {
+    let Address::Subject(space, subject) = &message.address else { return (None, Mode::Durable) };
+    if !space.is_shared() || subject.is_private() || subject.is_inbox() || subject.is_none() {
+        return (None, Mode::Durable);
+    }
+    let key = message.record.key.as_ref();
+    if let Some(home) = &route.home {
+        return (Some(home.log(subject, key, conn)), Mode::Durable);
+    }
+    let default = turn.shared.default_home.log(subject, key, conn);
+    if message.record.assurance > Assurance::AtMostOnce {
+        return (Some(default), Mode::Durable);
+    }
+    let leased =
+        route.lease.as_ref().is_some_and(|lease| lease.load(Ordering::Relaxed) > turn.now.unix_ms);
+    (leased.then_some(default), Mode::Async)
+}
+
+fn spool(turn: &Turn<'_>, message: &Message) -> LogId {
+    let spools = &turn.shared.spools;
+    let seed = match &message.address {
+        Address::Subject(_, subject) => crate::home::hash(subject.as_bytes()),
+        Address::Queue(name) => crate::home::hash(name),
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below the count")]
+    spools[(seed % spools.len() as u64) as usize]
+}
+
+fn append_op(log: LogId, message: &Message, queues: &[u64]) -> Op {
+    let subject = match &message.address {
+        Address::Subject(_, subject) => subject.detached(),
+        Address::Queue(_) => Subject::default(),
+    };
+    Op::Append(Append {
+        log,
+        body: Body::Record(StoredRecord {
+            subject,
+            timestamp_ms: message.record.timestamp_ms,
+            tail: storage::record::encode(&message.address, &message.record),
+        }),
+        targets: queues.iter().map(|queue| (0, LogId(*queue))).collect(),
+    })
+}
+
+fn last_op(space: &Space, subject: &Subject, message: &Message, clears: bool) -> Op {
+    let mut key = BytesMut::new();
+    key.put_slice(space.name().unwrap_or_default().as_bytes());
+    key.put_u8(0);
+    key.put_slice(subject.as_bytes());
+    let key = key.freeze();
+    if clears {
+        return Op::Remove { table: table::LAST, key };
+    }
+    let mut value = BytesMut::new();
+    value.put_i64(message.record.timestamp_ms);
+    value.put_slice(&storage::record::encode(&message.address, &message.record));
+    Op::Put { table: table::LAST, key, value: value.freeze() }
+}
+
+/// The key of a row in a session's memory.
+pub(crate) fn memory_key(session: u64, key: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(8 + key.len());
+    out.put_u64(session);
+    out.put_slice(key);
+    out.freeze()
+}
+
+impl Core {
+    /// A commit of a log was handled.
+    pub(crate) fn committed(&mut self, turn: &Turn<'_>, log: LogId, last: u64) {
+        let processed = self.processed.entry(log).or_default();
+        *processed = (*processed).max(last + 1);
+        if self.sessions.any_cursor() {
+            self.flush_soon(turn);
+        }
+    }
+}

@@ -1,0 +1,735 @@
+//! Durable sessions: one cursor for each log that their filters reach, one owner at a time.
+//!
+//! A session whose owner is away costs its cursors, not copies. A cursor *follows* when it has seen
+//! all that was committed: then matching records are handed over as they are committed; otherwise
+//! the session reads its log until it has caught up. Either way each record comes once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hashbrown::{HashMap, HashSet};
+use model::filter::Filter;
+use model::record::{Assurance, Space};
+use protocol::{
+    Claim, Claimed, ConnId, Delivery, DurableSubscription, Expiry, Handover, Matched, Message,
+    Notice, Publish, Refusal, Release, Remember, Reply, Settlement, Tag, Token, Will,
+};
+use storage::{CursorState, LogId, Mode, Op, ReadLimits};
+
+use crate::completion::{Completion, Step};
+use crate::core::{Core, table};
+use crate::publish::memory_key;
+use crate::router::{Route, Target, matched};
+use crate::stats::add;
+use crate::timers::Due;
+use crate::turn::{Turn, refusal_of};
+
+/// Most sessions of a node.
+pub(crate) const SESSIONS_MAX: usize = 5_000_000;
+/// Messages that wait for a window beside the log; beyond them the session reads the log again.
+const PENDING_MAX: usize = 256;
+/// Bytes that a session reads of a log in one turn.
+const SCAN_BYTES: usize = 256 * 1024;
+/// Ranges above the floor that the engine keeps; what is beyond is delivered again after a crash.
+const DONE_RANGES_MAX: usize = 4096;
+/// Most rows of a session's memory.
+const MEMORY_ROWS_MAX: usize = 200_000;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) name: Bytes,
+    pub(crate) expiry: Expiry,
+    pub(crate) claims: u64,
+    pub(crate) owner: Option<ConnId>,
+    waiting: Option<(ConnId, Option<Token>, Claim)>,
+    window: u32,
+    outstanding: u32,
+    pub(crate) subscriptions: BTreeMap<u32, Durable>,
+    pub(crate) cursors: BTreeMap<LogId, Cursor>,
+    handover: Option<Handover>,
+    will: Option<Publish>,
+}
+
+/// A durable subscription.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    pub(crate) space: Space,
+    pub(crate) filter: Filter,
+    /// A shared one is a consumer of the share's queue.
+    pub(crate) group: Option<Bytes>,
+    pub(crate) memo: Bytes,
+    /// It counts for records from these offsets on.
+    pub(crate) since: Vec<(LogId, u64)>,
+}
+
+impl Durable {
+    fn wants(&self, log: LogId, offset: u64) -> bool {
+        self.group.is_none()
+            && self.since.iter().find(|(l, _)| *l == log).is_none_or(|(_, since)| *since <= offset)
+    }
+}
+
+/// Where a session stands in one log.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    next: u64,
+    following: bool,
+    pending: VecDeque<(u64, Arc<Message>, Matched)>,
+    inflight: BTreeSet<u64>,
+    done: BTreeSet<u64>,
+    /// Delivered to an earlier owner and not settled.
+    returned: BTreeSet<u64>,
+}
+
+impl Cursor {
+    pub(crate) fn at(next: u64) -> Self {
+        Self { next, following: true, ..Self::default() }
+    }
+
+    pub(crate) fn restored(state: &CursorState) -> Self {
+        Self {
+            next: state.floor,
+            done: state.done.iter().flat_map(|range| range.clone()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The after-image that is kept.
+    pub(crate) fn state(&mut self, processed: u64) -> CursorState {
+        let position = if self.following { self.next.max(processed) } else { self.next };
+        let floor = [
+            self.inflight.first().copied(),
+            self.returned.first().copied(),
+            self.pending.front().map(|(offset, ..)| *offset),
+            Some(position),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .expect("the position is always there");
+        self.done = self.done.split_off(&floor);
+        let mut done: Vec<std::ops::Range<u64>> = Vec::new();
+        for offset in &self.done {
+            if let Some(range) = done.last_mut().filter(|range| range.end == *offset) {
+                range.end += 1;
+            } else if done.len() < DONE_RANGES_MAX {
+                done.push(*offset..*offset + 1);
+            } else {
+                break;
+            }
+        }
+        CursorState { floor, done }
+    }
+
+    /// The owner is gone: the next one begins at the oldest that is not settled.
+    fn rewind(&mut self, processed: u64) {
+        let floor = self.state(processed).floor;
+        self.returned.append(&mut self.inflight);
+        self.pending.clear();
+        self.next = floor;
+        self.following = false;
+    }
+}
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    by_name: HashMap<Bytes, u64>,
+    map: HashMap<u64, Session>,
+    next: u64,
+    dirty: HashSet<u64>,
+    wills: Vec<Publish>,
+}
+
+impl Sessions {
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(crate) fn any_cursor(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Session> {
+        self.map.get_mut(&id)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Session)> {
+        self.map.iter_mut().map(|(id, session)| (*id, session))
+    }
+
+    pub(crate) fn take_wills(&mut self) -> Vec<Publish> {
+        std::mem::take(&mut self.wills)
+    }
+
+    pub(crate) fn mark_dirty(&mut self, id: u64) {
+        self.dirty.insert(id);
+    }
+
+    /// A connection that waited for a session is gone.
+    pub(crate) fn forget_waiting(&mut self, conn: ConnId) {
+        for session in self.map.values_mut() {
+            if session.waiting.as_ref().is_some_and(|(waiting, ..)| *waiting == conn) {
+                session.waiting = None;
+            }
+        }
+    }
+
+    /// Marks the sessions whose owner is there, so that their cursors do not hold the past.
+    pub(crate) fn mark_followers(&mut self) {
+        let owned = self.map.iter().filter(|(_, s)| s.owner.is_some() && !s.cursors.is_empty());
+        self.dirty.extend(owned.map(|(id, _)| *id));
+    }
+
+    /// Cursors that changed, as operations.
+    pub(crate) fn take_cursors(&mut self, processed: &HashMap<LogId, u64>, ops: &mut Vec<Op>) {
+        for id in self.dirty.drain() {
+            let Some(session) = self.map.get_mut(&id) else { continue };
+            for (log, cursor) in &mut session.cursors {
+                let end = processed.get(log).copied().unwrap_or_default();
+                ops.push(Op::Cursor {
+                    name: cursor_name(id),
+                    log: *log,
+                    state: Some(cursor.state(end)),
+                });
+            }
+        }
+    }
+
+    /// Takes back a session that was kept.
+    pub(crate) fn restore(&mut self, id: u64, name: Bytes, expiry: Expiry) {
+        self.next = self.next.max(id);
+        self.by_name.insert(name.clone(), id);
+        self.map.insert(id, Session::new(name, expiry));
+    }
+
+    fn id_of(&mut self, name: &Bytes) -> u64 {
+        if let Some(id) = self.by_name.get(name) {
+            return *id;
+        }
+        self.next += 1;
+        self.by_name.insert(Bytes::copy_from_slice(name), self.next);
+        self.next
+    }
+}
+
+impl Session {
+    fn new(name: Bytes, expiry: Expiry) -> Self {
+        Self {
+            name,
+            expiry,
+            claims: 0,
+            owner: None,
+            waiting: None,
+            window: 0,
+            outstanding: 0,
+            subscriptions: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+            handover: None,
+            will: None,
+        }
+    }
+
+    pub(crate) fn window(&self) -> u32 {
+        self.window
+    }
+
+    fn has_room(&self) -> bool {
+        self.outstanding < self.window
+    }
+}
+
+pub(crate) fn cursor_name(session: u64) -> Bytes {
+    Bytes::copy_from_slice(&session.to_be_bytes())
+}
+
+impl Core {
+    pub(crate) fn claim(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: ConnId,
+        token: Option<Token>,
+        claim: Claim,
+    ) {
+        if self.sessions.len() >= SESSIONS_MAX && !self.sessions.by_name.contains_key(&claim.name) {
+            return turn.refuse(conn, token, Refusal::Limit("sessions"));
+        }
+        let id = self.sessions.id_of(&claim.name);
+        if let Some(session) = self.sessions.map.get_mut(&id)
+            && let Some(owner) = session.owner
+        {
+            turn.port.notice(owner, Notice::Displaced);
+            if let Some((waiting, ..)) = session.waiting.replace((conn, token, claim)) {
+                turn.port.notice(waiting, Notice::Displaced);
+            }
+            return;
+        }
+        self.grant(turn, id, conn, token, &claim);
+    }
+
+    fn grant(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: u64,
+        conn: ConnId,
+        token: Option<Token>,
+        claim: &Claim,
+    ) {
+        let mut ops = Vec::new();
+        let known = self.sessions.map.contains_key(&id);
+        if known && claim.clean {
+            self.forget_state(turn, id, &mut ops);
+        }
+        let name = Bytes::copy_from_slice(&claim.name);
+        let session =
+            self.sessions.map.entry(id).or_insert_with(|| Session::new(name, claim.expiry));
+        let was_durable = known && session.expiry.is_durable();
+        let present = was_durable && !claim.clean;
+        session.expiry = claim.expiry;
+        session.window = claim.window;
+        session.owner = Some(conn);
+        session.claims += 1;
+        session.will = None;
+        session.outstanding = 0;
+        let subscriptions: Vec<DurableSubscription> = session
+            .subscriptions
+            .iter()
+            .map(|(number, s)| DurableSubscription {
+                number: *number,
+                filter: s.filter.clone(),
+                group: s.group.clone(),
+                memo: s.memo.clone(),
+            })
+            .collect();
+        let handover = if claim.clean { None } else { session.handover.take() };
+        let memory = if present { memory_of(turn, id) } else { Vec::new() };
+        self.conns.entry(conn).session = Some(id);
+        let reply = Reply::Claimed(Box::new(Claimed { present, subscriptions, memory, handover }));
+        if claim.expiry.is_durable() {
+            ops.push(session_row(id, &claim.name, claim.expiry, None));
+        } else if was_durable {
+            ops.push(Op::Remove { table: table::SESSIONS, key: cursor_name(id) });
+        }
+        if ops.is_empty() {
+            turn.reply(conn, token, reply);
+            self.resume(turn, id);
+        } else {
+            turn.shared.submit(ops, Mode::Durable, turn.worker, move |result| match result {
+                Ok(_) => Step::Claimed { conn, token, reply, session: id },
+                Err(error) => {
+                    Step::Reply { conn, token, reply: Reply::Refused(refusal_of(&error)) }
+                }
+            });
+        }
+    }
+
+    /// The owner knows what it owns: what waits for it begins to come.
+    pub(crate) fn resume(&mut self, turn: &mut Turn<'_>, id: u64) {
+        let Some(session) = self.sessions.map.get(&id) else { return };
+        let Some(conn) = session.owner else { return };
+        let shares: Vec<(u32, Bytes)> = session
+            .subscriptions
+            .iter()
+            .filter_map(|(n, s)| Some((*n, share_name(s.group.as_ref()?, &s.filter))))
+            .collect();
+        let window = session.window;
+        for (number, queue) in shares {
+            self.join_share(turn, conn, number, queue, window);
+        }
+        self.scan(turn, id);
+    }
+
+    pub(crate) fn release(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: ConnId,
+        token: Option<Token>,
+        release: Release,
+    ) {
+        let Some(id) = self.conns.get_mut(conn).and_then(|c| c.session.take()) else {
+            return turn.reply(conn, token, Reply::Done);
+        };
+        self.forget_consumers(turn, conn);
+        let Some(session) = self.sessions.map.get_mut(&id) else { return };
+        if session.owner != Some(conn) {
+            return;
+        }
+        session.owner = None;
+        session.outstanding = 0;
+        session.handover = release.handover;
+        if let Some(expiry) = release.expiry {
+            session.expiry = expiry;
+        }
+        for (log, cursor) in &mut session.cursors {
+            cursor.rewind(self.processed.get(log).copied().unwrap_or_default());
+        }
+        self.sessions.dirty.insert(id);
+        let session = self.sessions.map.get_mut(&id).expect("it was there");
+        let (expiry, claims) = (session.expiry, session.claims);
+        let waiting = session.waiting.take();
+        if let Some(will) = release.will {
+            self.set_will(turn, id, *will);
+        }
+        if waiting.is_none() {
+            self.leave(turn, id, expiry, claims);
+        }
+        turn.reply(conn, token, Reply::Done);
+        if let Some((conn, token, claim)) = waiting {
+            self.grant(turn, id, conn, token, &claim);
+        } else {
+            self.flush_soon(turn);
+        }
+    }
+
+    fn set_will(&mut self, turn: &Turn<'_>, id: u64, will: Will) {
+        let Some(session) = self.sessions.map.get_mut(&id) else { return };
+        session.will = Some(will.publish);
+        let claims = session.claims;
+        let at = turn.now.instant + Duration::from_millis(will.delay_ms);
+        self.timer(turn, at, Due::Will { session: id, claims });
+    }
+
+    fn leave(&mut self, turn: &mut Turn<'_>, id: u64, expiry: Expiry, claims: u64) {
+        match expiry {
+            Expiry::After(0) => self.session_end(turn, id, claims),
+            Expiry::After(ms) => {
+                let at = turn.now.instant + Duration::from_millis(ms);
+                self.timer(turn, at, Due::SessionEnd { session: id, claims });
+                self.keep_row(turn, id);
+            }
+            Expiry::Never => self.keep_row(turn, id),
+        }
+    }
+
+    fn keep_row(&mut self, turn: &Turn<'_>, id: u64) {
+        let Some(session) = self.sessions.map.get(&id) else { return };
+        let op = session_row(id, &session.name, session.expiry, Some(turn.now.unix_ms));
+        turn.shared.submit(vec![op], Mode::Async, turn.worker, |_| Step::Flushed);
+    }
+
+    pub(crate) fn will_due(&mut self, id: u64, claims: u64) {
+        let Some(session) = self.sessions.map.get_mut(&id) else { return };
+        if session.claims == claims
+            && session.owner.is_none()
+            && let Some(will) = session.will.take()
+        {
+            self.sessions.wills.push(will);
+        }
+    }
+
+    /// A session ends for good, unless someone claimed it since.
+    pub(crate) fn session_end(&mut self, turn: &mut Turn<'_>, id: u64, claims: u64) {
+        let Some(session) = self.sessions.map.get_mut(&id) else { return };
+        if session.claims != claims || session.owner.is_some() {
+            return;
+        }
+        if let Some(will) = session.will.take() {
+            self.sessions.wills.push(will);
+        }
+        let mut ops = Vec::new();
+        self.forget_state(turn, id, &mut ops);
+        if let Some(session) = self.sessions.map.remove(&id) {
+            self.sessions.by_name.remove(&session.name);
+            ops.push(Op::Remove { table: table::SESSIONS, key: cursor_name(id) });
+        }
+        turn.shared.submit(ops, Mode::Async, turn.worker, |_| Step::Flushed);
+    }
+
+    /// Subscriptions, cursors and memory of a session go.
+    fn forget_state(&mut self, turn: &mut Turn<'_>, id: u64, ops: &mut Vec<Op>) {
+        let Some(session) = self.sessions.map.get_mut(&id) else { return };
+        session.handover = None;
+        let cursors = std::mem::take(&mut session.cursors);
+        let subscriptions = std::mem::take(&mut session.subscriptions);
+        if session.expiry.is_durable() {
+            for (key, _) in memory_of(turn, id) {
+                ops.push(Op::Remove { table: table::MEMORY, key: memory_key(id, &key) });
+            }
+        }
+        for log in cursors.keys() {
+            ops.push(Op::Cursor { name: cursor_name(id), log: *log, state: None });
+        }
+        for (number, subscription) in subscriptions {
+            self.drop_durable(turn, id, number, &subscription, ops);
+        }
+    }
+
+    /// Takes a durable subscription out of the router and the tables.
+    pub(crate) fn drop_durable(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: u64,
+        number: u32,
+        subscription: &Durable,
+        ops: &mut Vec<Op>,
+    ) {
+        ops.push(Op::Remove {
+            table: table::SUBSCRIPTIONS,
+            key: memory_key(id, &number.to_be_bytes()),
+        });
+        match &subscription.group {
+            None => {
+                let target = Target::Durable { session: id, number };
+                turn.shared
+                    .reroute(|r| r.remove(&subscription.space, &subscription.filter, &target));
+            }
+            Some(group) => self.leave_share(turn, id, number, group, &subscription.filter),
+        }
+    }
+
+    pub(crate) fn remember(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: ConnId,
+        token: Option<Token>,
+        remember: &Remember,
+    ) {
+        let Some(id) = self.session_of(conn) else {
+            return turn.refuse(conn, token, Refusal::NotFound);
+        };
+        let ops = remember
+            .rows
+            .iter()
+            .map(|(key, value)| {
+                let key = memory_key(id, key);
+                match value {
+                    Some(value) => {
+                        let value = Bytes::copy_from_slice(value);
+                        Op::Put { table: table::MEMORY, key, value }
+                    }
+                    None => Op::Remove { table: table::MEMORY, key },
+                }
+            })
+            .collect();
+        turn.reply_after(ops, conn, token, Reply::Done);
+    }
+
+    /// Gives a message to the durable sessions of its route: `stored` ones once, by their cursor;
+    /// others live, to owners that are there. The number of sessions.
+    pub(crate) fn deliver_to_sessions(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Arc<Message>,
+        route: &Route,
+        stored: Option<(LogId, u64)>,
+    ) -> u32 {
+        let lasting = message.record.assurance > Assurance::AtMostOnce;
+        for (id, numbers) in &route.sessions {
+            let Some(session) = self.sessions.map.get_mut(id) else { continue };
+            let Some((log, offset)) = stored.filter(|_| lasting) else {
+                if let Some(owner) = session.owner {
+                    turn.port.deliver(owner, delivery(message, numbers.clone(), None, false));
+                }
+                continue;
+            };
+            let cursor = session.cursors.entry(log).or_insert_with(|| Cursor::at(offset));
+            self.sessions.dirty.insert(*id);
+            if !cursor.following || offset < cursor.next {
+                continue;
+            }
+            let Some(owner) = session.owner else {
+                cursor.following = false;
+                cursor.next = offset;
+                continue;
+            };
+            if cursor.pending.is_empty()
+                && session.outstanding < session.window
+                && self.conns.is_open(owner)
+            {
+                cursor.next = offset + 1;
+                cursor.inflight.insert(offset);
+                session.outstanding += 1;
+                let tag = Tag { source: log.0, place: offset };
+                turn.port.deliver(owner, delivery(message, numbers.clone(), Some(tag), false));
+                add(&turn.shared.counters.deliveries, 1);
+            } else if cursor.pending.len() < PENDING_MAX {
+                cursor.next = offset + 1;
+                cursor.pending.push_back((offset, message.clone(), numbers.clone()));
+            } else {
+                cursor.following = false;
+                cursor.next = offset;
+            }
+        }
+        u32::try_from(route.sessions.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn settle_session(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: ConnId,
+        tags: &[Tag],
+        how: Settlement,
+    ) -> bool {
+        let Some(id) = self.session_of(conn) else { return false };
+        let Some(session) = self.sessions.map.get_mut(&id) else { return false };
+        let mut all = true;
+        for tag in tags {
+            let cursor = session.cursors.get_mut(&LogId(tag.source));
+            let Some(cursor) = cursor.filter(|c| c.inflight.contains(&tag.place)) else {
+                all = false;
+                continue;
+            };
+            cursor.inflight.remove(&tag.place);
+            session.outstanding = session.outstanding.saturating_sub(1);
+            match how {
+                Settlement::Ack | Settlement::Reject => {
+                    cursor.done.insert(tag.place);
+                }
+                Settlement::Requeue => {
+                    cursor.returned.insert(tag.place);
+                    cursor.pending.clear();
+                    cursor.following = false;
+                    cursor.next = cursor.next.min(tag.place);
+                }
+            }
+        }
+        self.sessions.dirty.insert(id);
+        self.flush_soon(turn);
+        self.scan(turn, id);
+        all
+    }
+
+    /// Goes on handing a session what waits for it, as far as its window goes.
+    pub(crate) fn scan(&mut self, turn: &mut Turn<'_>, id: u64) {
+        let Some(session) = self.sessions.map.get_mut(&id) else { return };
+        let Some(owner) = session.owner else { return };
+        if !self.conns.is_open(owner) {
+            return;
+        }
+        let mut again = false;
+        let logs: Vec<LogId> = session
+            .cursors
+            .iter()
+            .filter(|(_, c)| !c.following || !c.pending.is_empty())
+            .map(|(log, _)| *log)
+            .collect();
+        for log in logs {
+            while session.has_room() {
+                let cursor = session.cursors.get_mut(&log).expect("listed above");
+                let Some((offset, message, numbers)) = cursor.pending.pop_front() else { break };
+                hand_over(turn, session, owner, log, (offset, message, numbers));
+            }
+            let cursor = session.cursors.get_mut(&log).expect("listed above");
+            if session.outstanding < session.window
+                && cursor.pending.is_empty()
+                && !cursor.following
+            {
+                again |= catch_up(turn, session, owner, log);
+            }
+        }
+        if again {
+            turn.shared.mail.post(turn.worker, Completion(Step::Scan(id)));
+        }
+    }
+}
+
+/// Reads on in one log; whether there is more to read.
+fn catch_up(turn: &mut Turn<'_>, session: &mut Session, owner: ConnId, log: LogId) -> bool {
+    let from = session.cursors[&log].next;
+    let limits = ReadLimits { max_bytes: SCAN_BYTES, held: true };
+    let Ok(batches) = turn.shared.engine.read(log, from, limits) else {
+        return false;
+    };
+    if batches.is_empty() {
+        let end = turn.shared.engine.bounds(log).map_or(from, |bounds| bounds.end);
+        let cursor = session.cursors.get_mut(&log).expect("the caller has it");
+        // What is committed from here on is handed over by its commit, which comes after this.
+        cursor.following = end <= from;
+        return end > from;
+    }
+    for batch in &batches {
+        let from = session.cursors[&log].next;
+        for (offset, message) in crate::message::of_batch(batch, from) {
+            let skip = message.record.assurance == Assurance::AtMostOnce
+                || message.record.is_expired(turn.now.unix_ms)
+                || session.cursors[&log].done.contains(&offset)
+                || session.cursors[&log].inflight.contains(&offset);
+            let numbers = if skip { None } else { wanted(session, &message, log, offset) };
+            if numbers.is_some() && !session.has_room() {
+                return false;
+            }
+            let cursor = session.cursors.get_mut(&log).expect("the caller has it");
+            cursor.next = offset + 1;
+            if let Some(numbers) = numbers {
+                hand_over(turn, session, owner, log, (offset, message, numbers));
+            } else {
+                cursor.returned.remove(&offset);
+            }
+        }
+        let cursor = session.cursors.get_mut(&log).expect("the caller has it");
+        cursor.next = cursor.next.max(batch.last + 1);
+    }
+    true
+}
+
+/// The session's subscriptions that want a record.
+fn wanted(session: &Session, message: &Message, log: LogId, offset: u64) -> Option<Matched> {
+    let subject = message.subject()?;
+    let numbers = session
+        .subscriptions
+        .iter()
+        .filter(|(_, s)| s.space.is_shared() && s.wants(log, offset) && s.filter.matches(subject))
+        .map(|(number, _)| *number)
+        .collect();
+    matched(numbers)
+}
+
+fn hand_over(
+    turn: &mut Turn<'_>,
+    session: &mut Session,
+    owner: ConnId,
+    log: LogId,
+    (offset, message, numbers): (u64, Arc<Message>, Matched),
+) {
+    let cursor = session.cursors.get_mut(&log).expect("the caller has it");
+    let redelivered = cursor.returned.remove(&offset);
+    cursor.inflight.insert(offset);
+    session.outstanding += 1;
+    let tag = Tag { source: log.0, place: offset };
+    turn.port.deliver(owner, delivery(&message, numbers, Some(tag), redelivered));
+    add(&turn.shared.counters.deliveries, 1);
+}
+
+fn delivery(
+    message: &Arc<Message>,
+    matched: Matched,
+    tag: Option<Tag>,
+    redelivered: bool,
+) -> Delivery {
+    Delivery { message: message.clone(), matched, tag, redelivered, last_value: false }
+}
+
+/// The name of the queue behind a durable shared subscription.
+pub(crate) fn share_name(group: &[u8], filter: &Filter) -> Bytes {
+    let mut name = b"$share/".to_vec();
+    name.extend_from_slice(group);
+    name.push(b'/');
+    name.extend_from_slice(&filter.to_bytes());
+    Bytes::from(name)
+}
+
+fn session_row(id: u64, name: &[u8], expiry: Expiry, left_ms: Option<i64>) -> Op {
+    let ms = match expiry {
+        Expiry::Never => None,
+        Expiry::After(ms) => Some(ms),
+    };
+    let value = meta::row::Writer::default()
+        .bytes(name)
+        .maybe(ms)
+        .maybe(left_ms.map(i64::cast_unsigned))
+        .finish();
+    Op::Put { table: table::SESSIONS, key: cursor_name(id), value }
+}
+
+fn memory_of(turn: &Turn<'_>, id: u64) -> Vec<(Bytes, Bytes)> {
+    let prefix = id.to_be_bytes();
+    turn.shared
+        .engine
+        .scan(table::MEMORY, &prefix, MEMORY_ROWS_MAX)
+        .into_iter()
+        .take_while(|(key, _)| key.starts_with(&prefix))
+        .map(|(key, value)| (key.slice(prefix.len()..), value))
+        .collect()
+}

@@ -1,0 +1,51 @@
+//! What is due, and when. One ordered map: timers are few (waits, expiries, background work).
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A waiting read answers with what there is.
+    Read(u64),
+    /// A session without an owner ends, unless it was claimed since (its claim count).
+    SessionEnd { session: u64, claims: u64 },
+    /// A will is published, unless the session was claimed since.
+    Will { session: u64, claims: u64 },
+    /// A module asked for it.
+    Module(usize),
+    /// Cursors and settles are written.
+    Flush,
+    /// Retention is applied, leases and aliases are swept.
+    Sweep,
+}
+
+/// A timer, to cancel it by.
+pub(crate) type TimerId = (Instant, u64);
+
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    next: u64,
+    due: BTreeMap<TimerId, Due>,
+}
+
+impl Timers {
+    pub(crate) fn add(&mut self, at: Instant, due: Due) -> TimerId {
+        self.next += 1;
+        self.due.insert((at, self.next), due);
+        (at, self.next)
+    }
+
+    pub(crate) fn cancel(&mut self, timer: TimerId) {
+        self.due.remove(&timer);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.due.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes the next that is due at `now`.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Due> {
+        let entry = self.due.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+}

@@ -1,0 +1,497 @@
+//! All named objects, and the commands that change them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use model::filter::Filter;
+use model::record::Space;
+use model::render;
+use model::subject::Subject;
+use protocol::{
+    BindTarget, Binding, HeaderMatch, HeaderMatchMode, QueueDeclaration, Refusal, SpaceDeclaration,
+    StreamDeclaration,
+};
+
+use crate::row::{Reader, Unreadable, Writer};
+
+/// Most partitions of one stream.
+pub const PARTITIONS_MAX: u32 = 1024;
+/// Most streams of one node.
+pub const STREAMS_MAX: usize = 100_000;
+/// Longest name of a stream: what Kafka allows.
+pub const NAME_BYTES_MAX: usize = 249;
+
+/// A durable log of partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// The name.
+    pub name: Bytes,
+    /// Random, never used again.
+    pub id: [u8; 16],
+    /// What it captures; none for the default stream, which takes what is left.
+    pub filters: Vec<Filter>,
+    /// The log of each partition.
+    pub logs: Vec<u64>,
+    /// Kept by the system itself.
+    pub internal: bool,
+    /// Age at which records go out of sight.
+    pub max_age_ms: Option<u64>,
+    /// Bytes per partition above which the oldest go out of sight.
+    pub max_bytes: Option<u64>,
+    /// It was a view before: the log that holds what is below its first offset.
+    pub promoted: Option<Promoted>,
+}
+
+impl Stream {
+    /// The one subject that it captures, if it captures just one.
+    pub fn single_subject(&self) -> Option<Subject> {
+        match &self.filters[..] {
+            [one] => one.as_literal(),
+            _ => None,
+        }
+    }
+}
+
+/// Where the older part of a promoted stream is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promoted {
+    /// The log.
+    pub log: u64,
+    /// The first offset of the stream's own log.
+    pub until: u64,
+}
+
+/// One subject of a stream, read as if it were a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The name.
+    pub name: Bytes,
+    /// Random; goes on as the stream's when the view is promoted.
+    pub id: [u8; 16],
+    /// The subject.
+    pub subject: Subject,
+    /// The log that holds it.
+    pub log: u64,
+}
+
+/// A queue and its log of references.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// As declared.
+    pub declaration: QueueDeclaration,
+    /// Its log.
+    pub log: u64,
+}
+
+/// A row that changed: key, and value or nothing.
+pub type Change = (Bytes, Option<Bytes>);
+
+/// All objects of one tenant.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    streams: BTreeMap<Bytes, Stream>,
+    views: BTreeMap<Bytes, View>,
+    by_id: BTreeMap<[u8; 16], Bytes>,
+    spaces: BTreeMap<Bytes, SpaceDeclaration>,
+    queues: BTreeMap<Bytes, Queue>,
+    bindings: Vec<Binding>,
+    next_log: u64,
+}
+
+/// The first byte of a row's key.
+mod kind {
+    pub(super) const STREAM: u8 = b's';
+    pub(super) const VIEW: u8 = b'v';
+    pub(super) const SPACE: u8 = b'x';
+    pub(super) const QUEUE: u8 = b'q';
+    pub(super) const BINDING: u8 = b'b';
+    pub(super) const NEXT_LOG: u8 = b'n';
+}
+
+impl Catalogue {
+    /// An empty catalogue.
+    pub fn new() -> Self {
+        Self { next_log: 1, ..Self::default() }
+    }
+
+    /// Takes back a row that was kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable`] for a row that this version does not know.
+    pub fn restore(&mut self, key: &[u8], value: Bytes) -> Result<(), Unreadable> {
+        let mut row = Reader::new(value)?;
+        match key.first().copied() {
+            Some(kind::STREAM) => {
+                let stream = read_stream(&mut row)?;
+                self.by_id.insert(stream.id, stream.name.clone());
+                self.streams.insert(stream.name.clone(), stream);
+            }
+            Some(kind::VIEW) => {
+                let view = View {
+                    name: row.bytes()?,
+                    id: row.bytes()?[..].try_into().map_err(|_| Unreadable)?,
+                    subject: Subject::from_canonical(row.bytes()?).map_err(|_| Unreadable)?,
+                    log: row.number()?,
+                };
+                self.by_id.insert(view.id, view.name.clone());
+                self.views.insert(view.name.clone(), view);
+            }
+            Some(kind::SPACE) => {
+                let space = read_space(&mut row)?;
+                self.spaces.insert(space.name.clone(), space);
+            }
+            Some(kind::QUEUE) => {
+                let queue = read_queue(&mut row)?;
+                self.queues.insert(queue.declaration.name.clone(), queue);
+            }
+            Some(kind::BINDING) => self.bindings.push(read_binding(&mut row)?),
+            Some(kind::NEXT_LOG) => self.next_log = row.number()?,
+            _ => return Err(Unreadable),
+        }
+        Ok(())
+    }
+
+    /// A number for a new log, never given again. The change must be kept with whatever uses it.
+    pub fn take_log(&mut self) -> (u64, Change) {
+        let log = self.next_log.max(1);
+        self.next_log = log + 1;
+        (log, (key(kind::NEXT_LOG, &[]), Some(Writer::default().number(self.next_log).finish())))
+    }
+
+    /// A number for something that lives no longer than this run; comes from the other end.
+    pub fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.streams.values()
+    }
+
+    /// The stream of this name.
+    pub fn stream(&self, name: &[u8]) -> Option<&Stream> {
+        self.streams.get(name)
+    }
+
+    /// Named views.
+    pub fn views(&self) -> impl Iterator<Item = &View> {
+        self.views.values()
+    }
+
+    /// The view of this name.
+    pub fn view(&self, name: &[u8]) -> Option<&View> {
+        self.views.get(name)
+    }
+
+    /// The name of the stream or view with this id.
+    pub fn name_of(&self, id: &[u8; 16]) -> Option<&Bytes> {
+        self.by_id.get(id)
+    }
+
+    /// Whether a stream of this declaration could be made.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`].
+    pub fn check_stream(&self, declaration: &StreamDeclaration) -> Result<Vec<Filter>, Refusal> {
+        let name = &declaration.name;
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.iter().all(|b| is_name_byte(*b))
+        {
+            return Err(Refusal::InvalidName);
+        }
+        if declaration.partitions > PARTITIONS_MAX {
+            return Err(Refusal::InvalidNumber);
+        }
+        if self.streams.contains_key(name) {
+            return Err(Refusal::Exists);
+        }
+        if self.streams.len() >= STREAMS_MAX {
+            return Err(Refusal::Limit("streams"));
+        }
+        let filters = if declaration.filters.is_empty() {
+            let subject = render::kafka::parse(name).map_err(|_| Refusal::InvalidName)?;
+            vec![Filter::literal(&subject)]
+        } else {
+            declaration.filters.clone()
+        };
+        for stream in self.streams.values() {
+            if filters.iter().any(|new| stream.filters.iter().any(|old| old.overlaps(new))) {
+                return Err(Refusal::Overlap(stream.name.clone()));
+            }
+        }
+        Ok(filters)
+    }
+
+    /// Makes a stream; `logs` are its partitions' logs. A view of its name gives it its id.
+    pub fn add_stream(&mut self, mut stream: Stream, changes: &mut Vec<Change>) {
+        if let Some(view) = self.views.remove(&stream.name) {
+            changes.push((key(kind::VIEW, &view.name), None));
+            stream.id = view.id;
+        }
+        self.by_id.insert(stream.id, stream.name.clone());
+        changes.push((key(kind::STREAM, &stream.name), Some(write_stream(&stream))));
+        self.streams.insert(stream.name.clone(), stream);
+    }
+
+    /// Removes a stream or a view.
+    pub fn remove_stream(&mut self, name: &[u8], changes: &mut Vec<Change>) -> Option<Stream> {
+        if let Some(view) = self.views.remove(name) {
+            self.by_id.remove(&view.id);
+            changes.push((key(kind::VIEW, name), None));
+        }
+        let stream = self.streams.remove(name)?;
+        self.by_id.remove(&stream.id);
+        changes.push((key(kind::STREAM, name), None));
+        Some(stream)
+    }
+
+    /// Makes a view.
+    pub fn add_view(&mut self, view: View, changes: &mut Vec<Change>) {
+        self.by_id.insert(view.id, view.name.clone());
+        let row = Writer::default()
+            .bytes(&view.name)
+            .bytes(&view.id)
+            .bytes(view.subject.as_bytes())
+            .number(view.log)
+            .finish();
+        changes.push((key(kind::VIEW, &view.name), Some(row)));
+        self.views.insert(view.name.clone(), view);
+    }
+
+    /// The space of this name.
+    pub fn space(&self, name: &[u8]) -> Option<&SpaceDeclaration> {
+        self.spaces.get(name)
+    }
+
+    /// Makes a space; one that is not durable leaves no row.
+    pub fn add_space(&mut self, space: SpaceDeclaration, changes: &mut Vec<Change>) {
+        if space.durable && !space.builtin {
+            changes.push((key(kind::SPACE, &space.name), Some(write_space(&space))));
+        }
+        self.spaces.insert(space.name.clone(), space);
+    }
+
+    /// Removes a space.
+    pub fn remove_space(&mut self, name: &[u8], changes: &mut Vec<Change>) {
+        if let Some(space) = self.spaces.remove(name)
+            && space.durable
+        {
+            changes.push((key(kind::SPACE, name), None));
+        }
+    }
+
+    /// Queues.
+    pub fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.values()
+    }
+
+    /// The queue of this name.
+    pub fn queue(&self, name: &[u8]) -> Option<&Queue> {
+        self.queues.get(name)
+    }
+
+    /// Makes a queue; one that is not durable leaves no row.
+    pub fn add_queue(&mut self, queue: Queue, changes: &mut Vec<Change>) {
+        if queue.declaration.durable {
+            changes.push((key(kind::QUEUE, &queue.declaration.name), Some(write_queue(&queue))));
+        }
+        self.queues.insert(queue.declaration.name.clone(), queue);
+    }
+
+    /// Removes a queue.
+    pub fn remove_queue(&mut self, name: &[u8], changes: &mut Vec<Change>) -> Option<Queue> {
+        let queue = self.queues.remove(name)?;
+        if queue.declaration.durable {
+            changes.push((key(kind::QUEUE, name), None));
+        }
+        Some(queue)
+    }
+
+    /// All bindings.
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
+    /// Makes a binding; `false` if it was there.
+    pub fn bind(&mut self, binding: Binding, changes: &mut Vec<Change>) -> bool {
+        if self.bindings.iter().any(|b| is_same(b, &binding)) {
+            return false;
+        }
+        if binding.durable {
+            changes.push((binding_key(&binding), Some(write_binding(&binding))));
+        }
+        self.bindings.push(binding);
+        true
+    }
+
+    /// Removes the bindings that `matches` names.
+    pub fn unbind(
+        &mut self,
+        matches: impl Fn(&Binding) -> bool,
+        changes: &mut Vec<Change>,
+    ) -> Vec<Binding> {
+        let (gone, stay) = std::mem::take(&mut self.bindings).into_iter().partition(matches);
+        self.bindings = stay;
+        let gone: Vec<Binding> = gone;
+        changes.extend(gone.iter().filter(|b| b.durable).map(|b| (binding_key(b), None)));
+        gone
+    }
+}
+
+/// Whether two bindings are the same one.
+pub fn is_same(a: &Binding, b: &Binding) -> bool {
+    a.source == b.source && a.target == b.target && a.identity == b.identity
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+fn key(kind: u8, name: &[u8]) -> Bytes {
+    let mut key = Vec::with_capacity(1 + name.len());
+    key.push(kind);
+    key.extend_from_slice(name);
+    Bytes::from(key)
+}
+
+fn binding_key(binding: &Binding) -> Bytes {
+    let (tag, target) = target_parts(&binding.target);
+    let row = Writer::default()
+        .bytes(binding.source.name().unwrap_or_default().as_bytes())
+        .bytes(&[tag])
+        .bytes(target)
+        .bytes(&binding.identity)
+        .finish();
+    key(kind::BINDING, &row)
+}
+
+fn target_parts(target: &BindTarget) -> (u8, &Bytes) {
+    match target {
+        BindTarget::Queue(name) => (b'q', name),
+        BindTarget::Space(name) => (b'x', name),
+    }
+}
+
+fn write_stream(stream: &Stream) -> Bytes {
+    let mut row = Writer::default()
+        .bytes(&stream.name)
+        .bytes(&stream.id)
+        .flags(&[stream.internal])
+        .maybe(stream.max_age_ms)
+        .maybe(stream.max_bytes)
+        .maybe(stream.promoted.map(|p| p.log))
+        .maybe(stream.promoted.map(|p| p.until))
+        .number(stream.logs.len() as u64);
+    for log in &stream.logs {
+        row = row.number(*log);
+    }
+    for filter in &stream.filters {
+        row = row.bytes(&filter.to_bytes());
+    }
+    row.finish()
+}
+
+fn read_stream(row: &mut Reader) -> Result<Stream, Unreadable> {
+    let name = row.bytes()?;
+    let id = row.bytes()?[..].try_into().map_err(|_| Unreadable)?;
+    let [internal] = row.flags()?;
+    let (max_age_ms, max_bytes) = (row.maybe()?, row.maybe()?);
+    let (log, until) = (row.maybe()?, row.maybe()?);
+    let promoted = log.zip(until).map(|(log, until)| Promoted { log, until });
+    let logs = (0..row.number()?).map(|_| row.number()).collect::<Result<_, _>>()?;
+    let mut filters = Vec::new();
+    while !row.is_done() {
+        filters.push(Filter::from_bytes(&row.bytes()?).map_err(|_| Unreadable)?);
+    }
+    Ok(Stream { name, id, filters, logs, internal, max_age_ms, max_bytes, promoted })
+}
+
+fn write_space(space: &SpaceDeclaration) -> Bytes {
+    Writer::default()
+        .bytes(&space.name)
+        .bytes(&space.kind)
+        .flags(&[space.auto_delete, space.internal])
+        .bytes(&space.arguments)
+        .finish()
+}
+
+fn read_space(row: &mut Reader) -> Result<SpaceDeclaration, Unreadable> {
+    let (name, kind) = (row.bytes()?, row.bytes()?);
+    let [auto_delete, internal] = row.flags()?;
+    let arguments = row.bytes()?;
+    Ok(SpaceDeclaration {
+        name,
+        kind,
+        durable: true,
+        auto_delete,
+        internal,
+        arguments,
+        builtin: false,
+    })
+}
+
+fn write_queue(queue: &Queue) -> Bytes {
+    let d = &queue.declaration;
+    Writer::default()
+        .bytes(&d.name)
+        .flags(&[d.auto_delete])
+        .bytes(&d.arguments)
+        .number(queue.log)
+        .finish()
+}
+
+fn read_queue(row: &mut Reader) -> Result<Queue, Unreadable> {
+    let name = row.bytes()?;
+    let [auto_delete] = row.flags()?;
+    let arguments = row.bytes()?;
+    let declaration =
+        QueueDeclaration { name, durable: true, exclusive: false, auto_delete, arguments };
+    Ok(Queue { declaration, log: row.number()? })
+}
+
+fn write_binding(binding: &Binding) -> Bytes {
+    let (tag, target) = target_parts(&binding.target);
+    let mut row = Writer::default()
+        .bytes(binding.source.name().unwrap_or_default().as_bytes())
+        .bytes(&[tag])
+        .bytes(target)
+        .bytes(&binding.filter.to_bytes())
+        .bytes(&binding.identity);
+    if let Some(headers) = &binding.headers {
+        row = row.flags(&[headers.mode == HeaderMatchMode::All]);
+        for (name, value) in &headers.wanted {
+            row = row
+                .bytes(name)
+                .flags(&[value.is_some()])
+                .bytes(value.as_deref().unwrap_or_default());
+        }
+    }
+    row.finish()
+}
+
+fn read_binding(row: &mut Reader) -> Result<Binding, Unreadable> {
+    let space = row.bytes()?;
+    let source = match std::str::from_utf8(&space).map_err(|_| Unreadable)? {
+        "" => Space::SHARED,
+        name => Space::named(name),
+    };
+    let tag = row.bytes()?;
+    let name = row.bytes()?;
+    let target = match &tag[..] {
+        b"q" => BindTarget::Queue(name),
+        b"x" => BindTarget::Space(name),
+        _ => return Err(Unreadable),
+    };
+    let filter = Filter::from_bytes(&row.bytes()?).map_err(|_| Unreadable)?;
+    let identity = row.bytes()?;
+    let mut headers = None;
+    if !row.is_done() {
+        let [all] = row.flags()?;
+        let mode = if all { HeaderMatchMode::All } else { HeaderMatchMode::Any };
+        let mut wanted = Vec::new();
+        while !row.is_done() {
+            let name = row.bytes()?;
+            let [has_value] = row.flags()?;
+            let value = row.bytes()?;
+            wanted.push((name, has_value.then_some(value)));
+        }
+        headers = Some(HeaderMatch { mode, wanted });
+    }
+    Ok(Binding { source, target, filter, headers, identity, durable: true })
+}

@@ -1,0 +1,392 @@
+//! What an engine promises.
+//!
+//! A [`Write`] is a list of operations that become durable and visible together or not at all.
+//! Offsets are assigned inside; the completion fires once the write's mode is met, in the order of
+//! offsets of each log. Nothing is shown before that: `read`, `bounds`, `get`, `scan`, `refs` and
+//! the rest tell of committed writes only.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use model::filter::Filter;
+use model::subject::Subject;
+
+/// A log: the unit of order. Never used again once dropped. Given by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogId(pub u64);
+
+/// A place in a log; only grows, never given twice, in any mode.
+pub type Offset = u64;
+
+/// A named table of rows, ordered by key. The name is at most 64 bytes.
+pub type Table = &'static str;
+
+/// When a log's append is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Mode {
+    /// At once; records are gone after a restart.
+    Memory = 0,
+    /// Once written; synced within the engine's interval. Survives the end of the process.
+    Async = 1,
+    /// Once synced.
+    Durable = 2,
+}
+
+/// Operations that become durable and visible together or not at all.
+///
+/// The write waits for the strictest mode among the logs it appends to; `mode` is the least it
+/// waits for (for a write of rows alone it is the mode).
+#[derive(Debug)]
+pub struct Write {
+    /// In order.
+    pub ops: Vec<Op>,
+    /// The least mode.
+    pub mode: Mode,
+}
+
+/// One operation of a write.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Makes a log whose first record gets offset `first`. A log that exists is left as it is.
+    CreateLog {
+        /// The log.
+        log: LogId,
+        /// When its appends are acknowledged.
+        mode: Mode,
+        /// The first offset.
+        first: Offset,
+    },
+    /// Removes a log, its records, and cursors on it. Records that queues refer to stay held.
+    DropLog(LogId),
+    /// Appends records.
+    Append(Append),
+    /// Records below `first` go out of sight (they stay held for queues and cursors).
+    Trim {
+        /// The log.
+        log: LogId,
+        /// The new first offset; lower than the present one changes nothing.
+        first: Offset,
+    },
+    /// Single records go out of sight.
+    Delete {
+        /// The log.
+        log: LogId,
+        /// Which.
+        offsets: Vec<Offset>,
+    },
+    /// The new state of a cursor (an after-image). A cursor holds records from its floor on.
+    Cursor {
+        /// The cursor's name.
+        name: Bytes,
+        /// The log it reads.
+        log: LogId,
+        /// Where it stands; `None` removes it.
+        state: Option<CursorState>,
+    },
+    /// References of a queue are done with: they hold their records no longer.
+    Settle {
+        /// The queue's log of references.
+        queue: LogId,
+        /// Their places in the queue.
+        places: Vec<u64>,
+    },
+    /// Puts a row.
+    Put {
+        /// The table.
+        table: Table,
+        /// The key, at most 64 KiB.
+        key: Bytes,
+        /// The value, at most 8 MiB.
+        value: Bytes,
+    },
+    /// Removes a row.
+    Remove {
+        /// The table.
+        table: Table,
+        /// The key.
+        key: Bytes,
+    },
+}
+
+/// Records for one log.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The log.
+    pub log: LogId,
+    /// The records.
+    pub body: Body,
+    /// Queues that get a reference to a record: `(index of the record, the queue's log)`. The
+    /// queue's log is made by `CreateLog` as any other; its places are its offsets.
+    pub targets: Vec<(u32, LogId)>,
+}
+
+/// What is appended.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// One record; the engine gathers records of one log into one batch per commit.
+    Record(StoredRecord),
+    /// A client's batch, kept opaque: checked by [`crate::batch`] before it comes here.
+    Batch {
+        /// Record batch v2. Base offset and leader epoch are patched in.
+        bytes: Bytes,
+        /// The subject of all its records.
+        subject: Subject,
+        /// Checked against the log's window of this producer, if it has one.
+        producer: Option<Producer>,
+    },
+}
+
+/// One record in stored form.
+#[derive(Clone, Debug)]
+pub struct StoredRecord {
+    /// The subject; stands in the side column.
+    pub subject: Subject,
+    /// Milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// Key, value and headers as record batch v2 encodes them behind the offset delta.
+    pub tail: Bytes,
+}
+
+/// An idempotent producer's mark on a batch: dedupe state of `(log, id)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Producer {
+    /// The producer's id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// The sequence number of the batch's first record.
+    pub first_sequence: i32,
+    /// Records in the batch.
+    pub count: i32,
+}
+
+/// A cursor's durable state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CursorState {
+    /// Everything below is done with.
+    pub floor: Offset,
+    /// What is done with above the floor: ascending, not touching each other. At most 4,096.
+    pub done: Vec<Range<Offset>>,
+}
+
+/// What a committed write did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// For each append of the write, in order.
+    pub appended: Vec<Appended>,
+}
+
+/// Where records went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// The offset of the first record.
+    pub base: Offset,
+    /// The offset of the last.
+    pub last: Offset,
+    /// The producer had sent this batch before: nothing was appended, the offsets are the old ones.
+    pub duplicate: bool,
+    /// For each target, in order: the reference's place in its queue.
+    pub places: Vec<u64>,
+}
+
+/// Why a write was not done. Nothing of it is visible, now or later.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// There is no such log.
+    #[error("no log {0:?}")]
+    NoLog(LogId),
+    /// A batch's sequence does not follow the last one of its producer.
+    #[error("producer sequence out of order")]
+    OutOfOrder,
+    /// A newer epoch of the producer has written.
+    #[error("producer fenced by a newer epoch")]
+    Fenced,
+    /// The write is larger than a commit can be (16 MiB), or breaks a bound of an operation.
+    #[error("write breaks a bound: {0}")]
+    Bound(&'static str),
+    /// More bytes wait to be written than the engine takes: try again later.
+    #[error("too much waits to be written")]
+    Busy,
+    /// No space is left: nothing is taken until some is freed.
+    #[error("no space left on the data folder's disk")]
+    Full,
+    /// A write or sync failed before: nothing is taken until the server is started again.
+    #[error("the log stopped after a failed write")]
+    Poisoned,
+}
+
+/// Why something could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such log.
+    #[error("no such log")]
+    NoLog,
+    /// The offset is below the first or above the end.
+    #[error("offset outside of {first}..={end}")]
+    OutOfRange {
+        /// The first offset.
+        first: Offset,
+        /// The end.
+        end: Offset,
+    },
+    /// The disk failed, or gave bytes that do not check.
+    #[error("unreadable: {0}")]
+    Unreadable(String),
+}
+
+/// How much to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimits {
+    /// At most about this many bytes; the first batch is given whole.
+    pub max_bytes: usize,
+    /// Also records that are out of sight but held (for queues and cursors).
+    pub held: bool,
+}
+
+/// The visible part of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first visible offset, or `end` when nothing is visible.
+    pub first: Offset,
+    /// The offset after the last committed record.
+    pub end: Offset,
+    /// Bytes of the visible batches, about.
+    pub bytes: u64,
+}
+
+/// A batch as stored.
+#[derive(Clone, Debug)]
+pub struct StoredBatch {
+    /// The offset of its first record.
+    pub base: Offset,
+    /// The offset of its last record.
+    pub last: Offset,
+    /// The highest timestamp in it.
+    pub max_timestamp_ms: i64,
+    /// Record batch v2 with base offset in place.
+    pub bytes: Bytes,
+    /// The subjects of its records.
+    pub subjects: Subjects,
+}
+
+/// The side column of subjects.
+#[derive(Clone, Debug)]
+pub enum Subjects {
+    /// All records of the batch have this one.
+    One(Subject),
+    /// One for each record, by its index.
+    Each(std::sync::Arc<[Subject]>),
+}
+
+impl Subjects {
+    /// The subject of the record with this index in the batch.
+    pub fn of(&self, index: usize) -> Option<&Subject> {
+        match self {
+            Self::One(subject) => Some(subject),
+            Self::Each(subjects) => subjects.get(index),
+        }
+    }
+}
+
+/// What a log knows of one subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubjectSpan {
+    /// The first visible record (or a lower bound of it).
+    pub first: Offset,
+    /// The last record.
+    pub last: Offset,
+    /// Records, about (trimmed ones may still count).
+    pub count: u64,
+}
+
+/// A queue's reference to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Its place in the queue.
+    pub place: u64,
+    /// The log of the record.
+    pub log: LogId,
+    /// The record's offset.
+    pub offset: Offset,
+}
+
+/// Called once when a write is committed or refused, on a thread of the engine or of the caller.
+/// It must not block and must not call the engine.
+pub type Done = Box<dyn FnOnce(Result<Committed, SubmitError>) + Send>;
+
+/// Counters for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Groups written.
+    pub commits: u64,
+    /// Syncs done.
+    pub syncs: u64,
+    /// Bytes written, padding included.
+    pub written_bytes: u64,
+    /// Padding among them.
+    pub padding_bytes: u64,
+    /// Bytes of the files.
+    pub disk_bytes: u64,
+    /// Bytes waiting to be written.
+    pub pending_bytes: u64,
+    /// The engine takes no more writes after a failure.
+    pub poisoned: bool,
+}
+
+/// A storage engine. All methods may be called from any thread.
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// Hands in a write; `done` tells what became of it.
+    fn submit(&self, write: Write, done: Done);
+
+    /// Committed batches of `log` from the one that holds `from` on. At the end: an empty list.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]. With `held` the lower bound is not checked: what is left is given.
+    fn read(
+        &self,
+        log: LogId,
+        from: Offset,
+        limits: ReadLimits,
+    ) -> Result<Vec<StoredBatch>, ReadError>;
+
+    /// The visible part of `log`.
+    fn bounds(&self, log: LogId) -> Option<Bounds>;
+
+    /// The first visible record at or after this time: its offset and time, exact to the record
+    /// where the batch can be read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn seek(&self, log: LogId, timestamp_ms: i64) -> Result<Option<(Offset, i64)>, ReadError>;
+
+    /// The last visible record that matches.
+    fn last(&self, log: LogId, filter: &Filter) -> Option<Offset>;
+
+    /// The first visible record at or after `from` that matches.
+    fn next(&self, log: LogId, filter: &Filter, from: Offset) -> Option<Offset>;
+
+    /// What the log knows of one subject; `None` when no visible record has it.
+    fn subject(&self, log: LogId, subject: &Subject) -> Option<SubjectSpan>;
+
+    /// One row.
+    fn get(&self, table: Table, key: &[u8]) -> Option<Bytes>;
+
+    /// Rows with keys from `from` on, in order, at most `limit`.
+    fn scan(&self, table: Table, from: &[u8], limit: usize) -> Vec<(Bytes, Bytes)>;
+
+    /// Cursors with names from `from` on, in order of name and log, at most `limit`.
+    fn cursors(&self, from: &[u8], limit: usize) -> Vec<(Bytes, LogId, CursorState)>;
+
+    /// Unsettled references of a queue from `from` on, in order, at most `limit`.
+    fn refs(&self, queue: LogId, from: u64, limit: usize) -> Vec<Reference>;
+
+    /// Counters.
+    fn stats(&self) -> EngineStats;
+
+    /// Waits until all that was handed in is done, syncs, and stops taking writes. Reads still work.
+    fn close(&self);
+}

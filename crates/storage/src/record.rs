@@ -1,0 +1,235 @@
+//! A model record <-> the tail of a stored record: key, value and headers of record batch v2.
+//!
+//! Properties ride in headers that begin with `robust.`. They are believed only in batches that
+//! were gathered here (`trusted`), never in a batch that a client built.
+//!
+//! ```text
+//! tail = [key length: varint][key][value length: varint][value][headers: varint]
+//!        ([name length: varint][name][value length: varint][value])*      -1 = null
+//! ```
+
+use bytes::{BufMut, Bytes, BytesMut};
+use model::fields::Origin;
+use model::record::{Address, Assurance, Header, Native, Properties, Record, Space};
+use model::render;
+use model::subject::Subject;
+
+use crate::batch::{self, RecordView};
+
+/// Names of the reserved headers.
+mod name {
+    pub(super) const PREFIX: &[u8] = b"robust.";
+    pub(super) const CONTENT_TYPE: &[u8] = b"robust.content-type";
+    pub(super) const REPLY_TO: &[u8] = b"robust.reply-to";
+    pub(super) const REPLY_SPACE: &[u8] = b"robust.reply-space";
+    pub(super) const REPLY_QUEUE: &[u8] = b"robust.reply-queue";
+    pub(super) const CORRELATION: &[u8] = b"robust.correlation";
+    pub(super) const EXPIRES: &[u8] = b"robust.expires-at-ms";
+    pub(super) const MESSAGE_ID: &[u8] = b"robust.message-id";
+    pub(super) const PRIORITY: &[u8] = b"robust.priority";
+    pub(super) const TEXT: &[u8] = b"robust.text";
+    pub(super) const NATIVE: &[u8] = b"robust.native";
+    /// Assurance, retain, own key, null value: what has no other place.
+    pub(super) const FLAGS: &[u8] = b"robust.flags";
+    /// The space, if it is not the shared one.
+    pub(super) const SPACE: &[u8] = b"robust.space";
+    /// The queue, if it was published to by its name.
+    pub(super) const QUEUE: &[u8] = b"robust.queue";
+}
+
+const FLAG_EXACTLY_ONCE: u8 = 1;
+const FLAG_RETAIN: u8 = 2;
+const FLAG_OWN_KEY: u8 = 4;
+const FLAG_AT_MOST_ONCE: u8 = 8;
+
+/// The tail of a record that was published to `address`.
+///
+/// Without a key of its own its key is the subject in dotted form.
+pub fn encode(address: &Address, record: &Record) -> Bytes {
+    let mut out = BytesMut::with_capacity(64 + record.size());
+    match (&record.key, address) {
+        (Some(key), _) => put_bytes(&mut out, Some(key)),
+        (None, Address::Subject(_, subject)) => {
+            put_bytes(&mut out, Some(&render::nats::to_bytes(subject)));
+        }
+        (None, Address::Queue(name)) => put_bytes(&mut out, Some(name)),
+    }
+    put_bytes(&mut out, record.value.as_deref());
+    let mut reserved: Vec<(&[u8], Bytes)> = Vec::new();
+    if let Some(properties) = &record.properties {
+        reserve_properties(properties, &mut reserved);
+    }
+    match address {
+        Address::Subject(space, _) => {
+            if let Some(space) = space.name() {
+                reserved.push((name::SPACE, Bytes::copy_from_slice(space.as_bytes())));
+            }
+        }
+        Address::Queue(queue) => reserved.push((name::QUEUE, queue.clone())),
+    }
+    let flags = match record.assurance {
+        Assurance::AtMostOnce => FLAG_AT_MOST_ONCE,
+        Assurance::AtLeastOnce => 0,
+        Assurance::ExactlyOnce => FLAG_EXACTLY_ONCE,
+    } | if record.retain { FLAG_RETAIN } else { 0 }
+        | if record.key.is_some() { FLAG_OWN_KEY } else { 0 };
+    if flags != 0 {
+        reserved.push((name::FLAGS, Bytes::copy_from_slice(&[flags])));
+    }
+    batch::put_varint(&mut out, signed(record.headers.len() + reserved.len()));
+    for header in &record.headers {
+        put_bytes(&mut out, Some(&header.name));
+        put_bytes(&mut out, header.value.as_deref());
+    }
+    for (name, value) in reserved {
+        put_bytes(&mut out, Some(name));
+        put_bytes(&mut out, Some(&value));
+    }
+    out.freeze()
+}
+
+/// The address and record of a stored record of `subject`.
+///
+/// `trusted`: the batch was gathered here, so its `robust.` headers are ours.
+pub fn decode(subject: &Subject, view: &RecordView, trusted: bool) -> (Address, Record) {
+    let mut record = Record {
+        key: view.key.clone(),
+        value: view.value.clone(),
+        headers: Vec::new(),
+        timestamp_ms: view.timestamp_ms,
+        assurance: Assurance::AtLeastOnce,
+        retain: false,
+        properties: None,
+    };
+    if !trusted {
+        record.headers = view
+            .headers
+            .iter()
+            .map(|(name, value)| Header { name: name.clone(), value: value.clone() })
+            .collect();
+        for header in &record.headers {
+            let Some(value) = &header.value else { continue };
+            if header.name.eq_ignore_ascii_case(b"content-type") {
+                record.properties.get_or_insert_default().content_type = Some(value.clone());
+            } else if header.name.eq_ignore_ascii_case(b"correlation-id") {
+                record.properties.get_or_insert_default().correlation = Some(value.clone());
+            }
+        }
+        return (Address::shared(subject.clone()), record);
+    }
+    let mut reader = Trusted::default();
+    for (name, value) in &view.headers {
+        match value {
+            Some(value) if name.starts_with(name::PREFIX) => reader.take(name, value),
+            _ => record.headers.push(Header { name: name.clone(), value: value.clone() }),
+        }
+    }
+    record.properties = reader.properties;
+    if reader.flags & FLAG_OWN_KEY == 0 {
+        record.key = None;
+    }
+    record.retain = reader.flags & FLAG_RETAIN != 0;
+    record.assurance = if reader.flags & FLAG_EXACTLY_ONCE != 0 {
+        Assurance::ExactlyOnce
+    } else if reader.flags & FLAG_AT_MOST_ONCE != 0 {
+        Assurance::AtMostOnce
+    } else {
+        Assurance::AtLeastOnce
+    };
+    let address = match reader.queue {
+        Some(queue) => Address::Queue(queue),
+        None => Address::Subject(reader.space, subject.clone()),
+    };
+    (address, record)
+}
+
+/// What the reserved headers of a gathered record say.
+#[derive(Default)]
+struct Trusted {
+    properties: Option<Box<Properties>>,
+    flags: u8,
+    space: Space,
+    queue: Option<Bytes>,
+    reply_space: Space,
+}
+
+impl Trusted {
+    fn take(&mut self, name: &Bytes, value: &Bytes) {
+        let number = || std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
+        let text = || std::str::from_utf8(value).unwrap_or_default();
+        match &name[..] {
+            name::FLAGS => self.flags = value.first().copied().unwrap_or_default(),
+            name::SPACE => self.space = Space::named(text()),
+            name::QUEUE => self.queue = Some(value.clone()),
+            name::REPLY_SPACE => self.reply_space = Space::named(text()),
+            name::CONTENT_TYPE => self.properties().content_type = Some(value.clone()),
+            name::CORRELATION => self.properties().correlation = Some(value.clone()),
+            name::MESSAGE_ID => self.properties().message_id = Some(value.clone()),
+            name::EXPIRES => self.properties().expires_at_ms = number(),
+            name::PRIORITY => {
+                self.properties().priority = number().and_then(|n| u8::try_from(n).ok());
+            }
+            name::TEXT => self.properties().text = true,
+            name::REPLY_QUEUE => self.properties().reply_to = Some(Address::Queue(value.clone())),
+            name::REPLY_TO => {
+                let space = std::mem::take(&mut self.reply_space);
+                self.properties().reply_to =
+                    render::nats::parse(value).ok().map(|s| Address::Subject(space, s));
+            }
+            name::NATIVE => {
+                let native = value.split_first().and_then(|(&origin, _)| {
+                    Some(Native { protocol: Origin::from_byte(origin)?, block: value.slice(1..) })
+                });
+                self.properties().native = native;
+            }
+            _ => {}
+        }
+    }
+
+    fn properties(&mut self) -> &mut Properties {
+        self.properties.get_or_insert_with(Box::default)
+    }
+}
+
+fn reserve_properties(properties: &Properties, out: &mut Vec<(&[u8], Bytes)>) {
+    let decimal = |n: i64| Bytes::from(n.to_string());
+    let mut put = |name, value: Option<Bytes>| {
+        if let Some(value) = value {
+            out.push((name, value));
+        }
+    };
+    put(name::CONTENT_TYPE, properties.content_type.clone());
+    match &properties.reply_to {
+        Some(Address::Subject(space, subject)) => {
+            put(name::REPLY_SPACE, space.name().map(|s| Bytes::copy_from_slice(s.as_bytes())));
+            put(name::REPLY_TO, Some(render::nats::to_bytes(subject)));
+        }
+        Some(Address::Queue(queue)) => put(name::REPLY_QUEUE, Some(queue.clone())),
+        None => {}
+    }
+    put(name::CORRELATION, properties.correlation.clone());
+    put(name::EXPIRES, properties.expires_at_ms.map(decimal));
+    put(name::MESSAGE_ID, properties.message_id.clone());
+    put(name::PRIORITY, properties.priority.map(|n| decimal(n.into())));
+    put(name::TEXT, properties.text.then(|| Bytes::from_static(b"1")));
+    if let Some(native) = &properties.native {
+        let mut block = BytesMut::with_capacity(1 + native.block.len());
+        block.put_u8(native.protocol as u8);
+        block.put_slice(&native.block);
+        put(name::NATIVE, Some(block.freeze()));
+    }
+}
+
+fn put_bytes(out: &mut BytesMut, bytes: Option<&[u8]>) {
+    match bytes {
+        None => batch::put_varint(out, -1),
+        Some(bytes) => {
+            batch::put_varint(out, signed(bytes.len()));
+            out.put_slice(bytes);
+        }
+    }
+}
+
+fn signed(length: usize) -> i32 {
+    i32::try_from(length).expect("a message is bounded far below 2 GiB")
+}
