@@ -1,1 +1,3 @@
 //! robust-bench and, later, robust-ctl.
+
+pub mod bench;
