@@ -14,6 +14,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use model::fields::Origin;
 use mqtt_codec::publish::Assurance;
 use mqtt_codec::{Ack, Packet, PacketId, PublishParts, Qos, ReasonCode};
 use protocol::{Delivery, Message, Remember, Request, Tag};
@@ -28,6 +30,13 @@ pub(crate) const WINDOW_MAX: u16 = 256;
 
 /// Places to this number are kept while nothing is in flight.
 const PLACES_KEPT: usize = 4;
+
+/// Payloads to this length are encoded with their packet for all receivers; longer ones are shared
+/// by themselves anyway.
+const SHARED_MAX: usize = 1024;
+
+/// The form of an MQTT 5 packet without anything of its receiver's in it; the lowest bit is RETAIN.
+const FORM: u32 = (Origin::Mqtt as u32) << 24 | 5 << 8;
 
 /// One message on its way out.
 #[derive(Debug)]
@@ -118,6 +127,24 @@ fn send(
         return false;
     };
     let payload = message.record.value.as_ref();
+    if is_shared(message, shape, assurance, link) {
+        let form = FORM | u32::from(shape.retain);
+        let frame = message.frames.get(form, || {
+            let properties = fields::properties(message, turn.now.unix_ms);
+            let parts = PublishParts {
+                retain: shape.retain,
+                properties: properties.as_deref(),
+                ..PublishParts::new(subject.as_bytes(), 0)
+            };
+            let shared = parts.encode_shared(link.version, payload.map_or(&[], |own| &own[..]));
+            shared.map_or_else(|_| Bytes::new(), |shared| shared.frame().clone())
+        });
+        let fits = !frame.is_empty() && frame.len() as u64 <= u64::from(link.packet_bytes_max);
+        if fits {
+            turn.out.frame(&frame);
+        }
+        return fits;
+    }
     let properties = match link.version.is_v5() {
         true => fields::properties(message, turn.now.unix_ms),
         false => None,
@@ -128,9 +155,22 @@ fn send(
         retain: shape.retain,
         subscription_ids: &shape.ids,
         properties: properties.as_deref(),
-        ..PublishParts::new(subject.as_bytes(), payload.map_or(0, bytes::Bytes::len))
+        ..PublishParts::new(subject.as_bytes(), payload.map_or(0, Bytes::len))
     };
     link.publish(&parts, payload, turn)
+}
+
+/// Whether all MQTT 5 receivers of a message get the same bytes, and making them is worth keeping:
+/// translating properties costs more than everything else about a small packet.
+fn is_shared(message: &Message, shape: &Shape, assurance: Assurance, link: Link) -> bool {
+    let record = &message.record;
+    let (own, payload) = (record.properties.as_deref(), record.value.as_ref());
+    link.version.is_v5()
+        && assurance == Assurance::AtMostOnce
+        && shape.ids.is_empty()
+        && (own.is_some() || !record.headers.is_empty() || record.key.is_some())
+        && own.is_none_or(|own| own.expires_at_ms.is_none() && own.reply_to.is_none())
+        && payload.is_none_or(|payload| payload.len() <= SHARED_MAX)
 }
 
 impl Outbound {
