@@ -32,7 +32,7 @@ pub(crate) struct Rare {
     pub(crate) exclusive: Vec<Bytes>,
     pub(crate) unsettled: HashMap<Tag, Unsettled>,
     /// Last values that wait until the connection keeps up.
-    pub(crate) replays: Vec<Box<Replay>>,
+    pub(crate) replays: Vec<Replay>,
 }
 
 /// A live subscription, as it stands in the router.

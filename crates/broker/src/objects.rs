@@ -319,7 +319,7 @@ impl Core {
             return;
         }
         if !self.conns.is_open(replay.conn) {
-            self.conns.rare(replay.conn).replays.push(replay);
+            self.conns.rare(replay.conn).replays.push(*replay);
             return;
         }
         let page = turn.shared.last_values.page(

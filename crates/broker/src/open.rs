@@ -10,9 +10,7 @@ use hashbrown::HashMap;
 use meta::{Catalogue, Stream};
 use model::record::{Address, Space};
 use model::subject::Subject;
-use protocol::{
-    Declare, Expiry, Message, Module, Node, Now, Refusal, SpaceDeclaration, StreamDeclaration,
-};
+use protocol::{Declare, Expiry, Message, Module, Node, Now, SpaceDeclaration, StreamDeclaration};
 use storage::batch::{self, RecordView};
 use storage::{Engine, LogId, Mode, Op, Write};
 use thiserror::Error;
@@ -430,19 +428,7 @@ impl Core {
                 ops.extend(rows(changes));
             }
         } else {
-            self.make_stream(turn, declaration, &mut ops).map_err(|refusal| {
-                fail(match refusal {
-                    Refusal::Overlap(other) => format!(
-                        "its filters overlap those of stream {:?}; a subject has one home",
-                        String::from_utf8_lossy(&other)
-                    ),
-                    Refusal::InvalidName => {
-                        "the name may hold letters, digits, '.', '_' and '-', at most 249"
-                            .to_owned()
-                    }
-                    other => format!("{other:?}"),
-                })
-            })?;
+            self.make_stream(turn, declaration, &mut ops).map_err(|why| fail(why.to_string()))?;
         }
         if ops.is_empty() { Ok(()) } else { write(&*turn.shared.engine, ops) }
     }

@@ -513,7 +513,7 @@ impl Core {
             self.dispatch(turn, queue);
         }
         for replay in replays.into_iter().flatten() {
-            self.replay(turn, replay);
+            self.replay(turn, Box::new(replay));
         }
         if let Some(session) = session {
             self.scan(turn, session);

@@ -29,6 +29,10 @@ impl Default for Writer {
 
 impl Writer {
     /// Appends bytes.
+    ///
+    /// # Panics
+    ///
+    /// For a field of 4 GiB: names and arguments are bounded far below.
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         self.0.put_u32_le(u32::try_from(bytes.len()).expect("names and arguments are short"));

@@ -1,5 +1,7 @@
 //! The vocabulary, second half: what the broker answers.
 
+use std::fmt;
+
 use bytes::Bytes;
 use model::filter::Filter;
 
@@ -91,6 +93,40 @@ pub enum Refusal {
     NotAllowed,
     /// Nothing matched, and the publish was conditional on that.
     Unmatched,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::NotFound => "there is no such object",
+            Self::Exists => "it exists already",
+            Self::DifferentQueue(_) | Self::DifferentSpace(_) => "it exists and is different",
+            Self::InvalidName => {
+                "the name may hold letters, digits, '.', '_' and '-', at most 249 of them"
+            }
+            Self::Overlap(other) => {
+                let other = String::from_utf8_lossy(other);
+                return write!(f, "its filters overlap those of stream {other:?}");
+            }
+            Self::Locked => "it belongs to another connection",
+            Self::InUse => "it is in use",
+            Self::NotEmpty => "messages wait in it",
+            Self::Reserved => "it is kept by the system",
+            Self::TooLarge(limit) => return write!(f, "larger than {limit} bytes"),
+            Self::Limit(what) => return write!(f, "limit reached: {what}"),
+            Self::OutOfRange => "the offset is outside of the log",
+            Self::Corrupt => "the batch is damaged",
+            Self::InvalidRecord(why) => why,
+            Self::UnsupportedFormat => "the batch's format is not supported",
+            Self::OutOfOrder => "the producer's sequence has a gap",
+            Self::Fenced => "a newer epoch of the producer exists",
+            Self::InvalidNumber => "the number cannot be had",
+            Self::StorageUnavailable => "storage takes no writes now",
+            Self::NotAllowed => "the right is missing",
+            Self::Unmatched => "nobody was matched",
+        };
+        f.write_str(text)
+    }
 }
 
 /// A message was taken in.

@@ -1,0 +1,211 @@
+//! A broker over the in-memory engine, with connections that write down what they get.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use broker::{Broker, Completion, DefaultStream, Desk, Mail, Options, Port};
+use bytes::Bytes;
+use model::filter::Filter;
+use model::limits::Limits;
+use model::record::{Address, Assurance, Record, Space};
+use model::render;
+use protocol::{
+    Claim, Claimed, ConnId, Delivery, Expiry, Node, Notice, Now, Publish, Reply, Request, Start,
+    Subscribe, Token, Wait,
+};
+use storage::Engine;
+use storage::memory::Memory;
+
+#[derive(Default)]
+struct Post(Mutex<VecDeque<(u16, Completion)>>);
+
+impl Mail for Post {
+    fn post(&self, worker: u16, completion: Completion) {
+        self.0.lock().unwrap().push_back((worker, completion));
+    }
+}
+
+/// What connections got, in order.
+#[derive(Default)]
+pub struct Got {
+    pub deliveries: Vec<(ConnId, Delivery)>,
+    pub replies: BTreeMap<u64, Reply>,
+    pub notices: Vec<(ConnId, Notice)>,
+}
+
+impl Port for Got {
+    fn deliver(&mut self, conn: ConnId, delivery: Delivery) {
+        self.deliveries.push((conn, delivery));
+    }
+    fn reply(&mut self, _: ConnId, token: Token, reply: Reply) {
+        let before = self.replies.insert(token.0, reply);
+        assert!(before.is_none(), "one answer for each token");
+    }
+    fn notice(&mut self, conn: ConnId, notice: Notice) {
+        self.notices.push((conn, notice));
+    }
+}
+
+pub struct World {
+    pub engine: Arc<dyn Engine>,
+    post: Arc<Post>,
+    desks: Vec<Desk>,
+    pub got: Got,
+    pub now: Now,
+    tokens: u64,
+}
+
+pub fn conn(number: u32) -> ConnId {
+    ConnId { worker: u16::try_from(number % 2).unwrap(), slot: number, generation: 1 }
+}
+
+pub fn node() -> Arc<Node> {
+    Arc::new(Node {
+        id: 1,
+        cluster_id: "test".to_owned(),
+        version: "0",
+        limits: Limits::default(),
+        default_partitions: 1,
+        auto_create_streams: true,
+        advertise: None,
+    })
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::over(Arc::new(Memory::new()), Now { instant: Instant::now(), unix_ms: 1_000_000 })
+    }
+
+    /// A new run of the server over what an earlier one kept.
+    pub fn restarted(self) -> Self {
+        Self::over(self.engine, self.now)
+    }
+
+    fn over(engine: Arc<dyn Engine>, now: Now) -> Self {
+        let post = Arc::new(Post::default());
+        let options = Options {
+            node: node(),
+            seed: 7,
+            default_stream: DefaultStream { partitions: 8, max_age_ms: None, max_bytes: None },
+            streams: Vec::new(),
+            builtins: Vec::new(),
+            modules: Vec::new(),
+            now,
+        };
+        let broker = Broker::open(engine.clone(), post.clone(), options).unwrap();
+        let desks = vec![broker.desk(0), broker.desk(1)];
+        Self { engine, post, desks, got: Got::default(), now, tokens: 0 }
+    }
+
+    /// A request, and everything that follows from it; its answer, if it has come.
+    pub fn ask(&mut self, conn: ConnId, request: Request) -> Option<Reply> {
+        let token = self.start(conn, request);
+        self.settle_down();
+        self.got.replies.remove(&token)
+    }
+
+    /// A request whose write has not been finished yet.
+    pub fn start(&mut self, conn: ConnId, request: Request) -> u64 {
+        self.tokens += 1;
+        let desk = &mut self.desks[usize::from(conn.worker)];
+        desk.request(self.now, conn, Some(Token(self.tokens)), request, &mut self.got);
+        self.tokens
+    }
+
+    pub fn settle_down(&mut self) {
+        loop {
+            let next = self.post.0.lock().unwrap().pop_front();
+            let Some((worker, completion)) = next else { break };
+            self.desks[usize::from(worker)].complete(self.now, completion, &mut self.got);
+        }
+    }
+
+    pub fn gone(&mut self, conn: ConnId) {
+        self.desks[usize::from(conn.worker)].gone(self.now, conn, &mut self.got);
+        self.settle_down();
+    }
+
+    pub fn flow(&mut self, conn: ConnId, stopped: bool) {
+        self.desks[usize::from(conn.worker)].flow(self.now, conn, stopped, &mut self.got);
+        self.settle_down();
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.now.unix_ms += i64::try_from(time.as_millis()).unwrap();
+        self.desks[0].timeout(self.now, &mut self.got);
+        self.settle_down();
+    }
+
+    /// Payloads that a connection got since the last time.
+    pub fn take(&mut self, conn: ConnId) -> Vec<String> {
+        self.take_deliveries(conn).iter().map(payload).collect()
+    }
+
+    pub fn take_deliveries(&mut self, conn: ConnId) -> Vec<Delivery> {
+        let (his, others) =
+            std::mem::take(&mut self.got.deliveries).into_iter().partition(|(to, _)| *to == conn);
+        self.got.deliveries = others;
+        let his: Vec<(ConnId, Delivery)> = his;
+        his.into_iter().map(|(_, delivery)| delivery).collect()
+    }
+
+    pub fn publish(
+        &mut self,
+        from: ConnId,
+        subject: &str,
+        body: &str,
+        assurance: Assurance,
+    ) -> Reply {
+        let publish = message(subject, body, assurance);
+        self.ask(from, Request::Publish(publish)).expect("a publish is answered")
+    }
+
+    pub fn subscribe(&mut self, conn: ConnId, number: u32, filter: &str, durable: bool) {
+        let request = Request::Subscribe(subscription(number, filter, durable));
+        let reply = self.ask(conn, request);
+        assert!(matches!(reply, Some(Reply::Subscribed)), "{reply:?}");
+    }
+
+    pub fn claim(
+        &mut self,
+        conn: ConnId,
+        name: &'static str,
+        clean: bool,
+        window: u32,
+    ) -> Box<Claimed> {
+        let claim = Claim { name: Bytes::from(name), clean, expiry: Expiry::Never, window };
+        match self.ask(conn, Request::Claim(claim)) {
+            Some(Reply::Claimed(claimed)) => claimed,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub fn subscription(number: u32, filter: &str, durable: bool) -> Subscribe {
+    Subscribe {
+        number,
+        space: Space::SHARED,
+        filter: Filter::mqtt(&Bytes::copy_from_slice(filter.as_bytes())).unwrap(),
+        group: None,
+        durable,
+        skip_own: false,
+        start: Start::LastValues,
+        memo: Bytes::from_static(b"memo"),
+    }
+}
+
+pub fn message(subject: &str, body: &str, assurance: Assurance) -> Publish {
+    let subject = render::mqtt::parse(&Bytes::copy_from_slice(subject.as_bytes())).unwrap();
+    let record = Record {
+        value: Some(Bytes::copy_from_slice(body.as_bytes())),
+        assurance,
+        ..Record::default()
+    };
+    Publish { wait: Wait::Stored, ..Publish::new(Address::shared(subject), record) }
+}
+
+pub fn payload(delivery: &Delivery) -> String {
+    String::from_utf8(delivery.message.record.payload().to_vec()).unwrap()
+}
