@@ -1,16 +1,14 @@
 //! Durable sessions: each record once, whoever was there when it came.
 
-mod world;
-
 use std::time::Duration;
 
+use crate::world::{World, conn, message, payload, subscription};
 use bytes::Bytes;
 use model::record::{Assurance, Record};
 use protocol::{
     Claim, Expiry, Handover, Notice, Release, Remember, Reply, Request, Settle, Settlement, Tag,
     Will,
 };
-use world::{World, conn, message, payload, subscription};
 
 use Assurance::{AtLeastOnce, AtMostOnce};
 

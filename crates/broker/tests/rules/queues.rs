@@ -1,7 +1,6 @@
 //! Queues: in order, one consumer each, back to their place when they are returned.
 
-mod world;
-
+use crate::world::{World, conn, message, payload};
 use bytes::Bytes;
 use model::filter::{Filter, Reach};
 use model::record::{Address, Assurance, Space};
@@ -11,7 +10,6 @@ use protocol::{
     Published, Pull, QueueDeclaration, Refusal, Reply, Request, Settle, Settlement,
     SpaceDeclaration,
 };
-use world::{World, conn, message, payload};
 
 use Assurance::{AtLeastOnce, AtMostOnce};
 

@@ -1,7 +1,6 @@
 //! Live deliveries, what is stored, and what a name means.
 
-mod world;
-
+use crate::world::{World, conn, message, subscription};
 use bytes::Bytes;
 use model::record::{Address, Assurance};
 use model::render;
@@ -10,7 +9,6 @@ use protocol::{
     Wait,
 };
 use storage::batch;
-use world::{World, conn, message, subscription};
 
 use Assurance::{AtLeastOnce, AtMostOnce};
 
@@ -262,7 +260,7 @@ fn last_values_come_with_a_new_subscription_and_survive_a_restart() {
     let mut world = world.restarted();
     world.subscribe(conn(2), 1, "r/#", false);
     let got = world.take_deliveries(conn(2));
-    assert_eq!(got.iter().map(world::payload).collect::<Vec<_>>(), ["new", "x"]);
+    assert_eq!(got.iter().map(crate::world::payload).collect::<Vec<_>>(), ["new", "x"]);
     assert!(got.iter().all(|d| d.last_value && d.message.record.retain));
 }
 

@@ -1,0 +1,8 @@
+//! The broker's rules, tried over the in-memory engine.
+
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "tests end where an expectation does")]
+
+mod publish;
+mod queues;
+mod sessions;
+mod world;
