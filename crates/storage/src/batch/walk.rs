@@ -61,9 +61,11 @@ impl Walk {
             return Err(BatchError::Length);
         }
         let body = batch.slice(HEADER_BYTES..end);
-        let rest = match header.codec()? {
-            Codec::None => body,
-            codec => compression::decode(codec, &body, caps)?.into(),
+        let codec = header.codec()?;
+        let rest = if codec == Codec::None {
+            body
+        } else {
+            compression::decode(codec, &body, caps)?.into()
         };
         Ok(Self { header, rest, left: header.count })
     }

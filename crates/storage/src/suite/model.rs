@@ -1,0 +1,461 @@
+//! The contract as plainly as possible: maps of records, applied one operation at a time.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use model::filter::{Filter, Reach};
+use model::subject::Subject;
+
+use crate::batch::{self, BatchHeader};
+use crate::memory::image::{Verdict, Window};
+use crate::{
+    Append, Appended, Body, Bounds, Committed, CursorState, Engine, LogId, Mode, Offset, Op,
+    ReadError, ReadLimits, Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write,
+};
+
+/// What an engine should know after the writes that were applied.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    logs: BTreeMap<LogId, Log>,
+    rows: BTreeMap<(Table, Bytes), Bytes>,
+    cursors: BTreeMap<(Bytes, LogId), CursorState>,
+}
+
+#[derive(Clone, Debug)]
+struct Log {
+    mode: Mode,
+    first: Offset,
+    next: Offset,
+    records: BTreeMap<Offset, Record>,
+    refs: BTreeMap<u64, (LogId, Offset)>,
+    windows: BTreeMap<i64, Window>,
+    dropped: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    subject: Subject,
+    timestamp_ms: i64,
+    value: Option<Bytes>,
+    deleted: bool,
+}
+
+const ALL: ReadLimits = ReadLimits { max_bytes: 10_000, held: false };
+const TABLES: [Table; 2] = ["one", "two"];
+
+impl Log {
+    fn visible(&self) -> impl DoubleEndedIterator<Item = (Offset, &Record)> {
+        let records = self.records.range(self.first..);
+        records.filter(|(_, record)| !record.deleted).map(|(at, record)| (*at, record))
+    }
+}
+
+impl Model {
+    /// Applies a write, and says what an engine must answer.
+    ///
+    /// # Errors
+    ///
+    /// What an engine must refuse it with; nothing was applied then.
+    pub fn apply(&mut self, write: &Write) -> Result<Committed, SubmitError> {
+        let mut after = self.clone();
+        let mut appended = Vec::new();
+        for op in &write.ops {
+            after.op(op, &mut appended)?;
+        }
+        *self = after;
+        Ok(Committed { appended })
+    }
+
+    fn op(&mut self, op: &Op, appended: &mut Vec<Appended>) -> Result<(), SubmitError> {
+        match op {
+            Op::CreateLog { log, mode, first } => self.create(*log, *mode, *first)?,
+            Op::DropLog(log) => {
+                let dropped = self.log(*log)?;
+                dropped.dropped = true;
+                dropped.refs.clear();
+                self.cursors.retain(|(_, of), _| of != log);
+            }
+            Op::Append(append) => appended.push(self.append(append)?),
+            Op::Trim { log, first } => {
+                let log = self.log(*log)?;
+                log.first = log.first.max((*first).min(log.next));
+            }
+            Op::Delete { log, offsets } => {
+                let log = self.log(*log)?;
+                for offset in offsets {
+                    if let Some(record) = log.records.get_mut(offset) {
+                        record.deleted = true;
+                    }
+                }
+            }
+            Op::Cursor { name, log, state } => {
+                let key = (name.clone(), *log);
+                match state {
+                    Some(state) => {
+                        self.log(*log)?;
+                        self.cursors.insert(key, state.clone());
+                    }
+                    None => drop(self.cursors.remove(&key)),
+                }
+            }
+            Op::Settle { queue, places } => {
+                let queue = self.log(*queue)?;
+                queue.refs.retain(|place, _| !places.contains(place));
+            }
+            Op::Put { table, key, value } => {
+                self.rows.insert((table, key.clone()), value.clone());
+            }
+            Op::Remove { table, key } => {
+                self.rows.remove(&(*table, key.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, id: LogId, mode: Mode, first: Offset) -> Result<(), SubmitError> {
+        match self.logs.get(&id) {
+            Some(log) if log.dropped && self.is_held(id) => {
+                Err(SubmitError::Bound("the id of a dropped log is never used again"))
+            }
+            Some(log) if !log.dropped => Ok(()),
+            Some(_) | None => {
+                let log = Log {
+                    mode,
+                    first,
+                    next: first,
+                    records: BTreeMap::new(),
+                    refs: BTreeMap::new(),
+                    windows: BTreeMap::new(),
+                    dropped: false,
+                };
+                self.logs.insert(id, log);
+                Ok(())
+            }
+        }
+    }
+
+    fn is_held(&self, id: LogId) -> bool {
+        self.logs.values().any(|queue| queue.refs.values().any(|(log, _)| *log == id))
+    }
+
+    fn log(&mut self, id: LogId) -> Result<&mut Log, SubmitError> {
+        self.logs.get_mut(&id).filter(|log| !log.dropped).ok_or(SubmitError::NoLog(id))
+    }
+
+    fn append(&mut self, append: &Append) -> Result<Appended, SubmitError> {
+        let log = self.log(append.log)?;
+        let base = log.next;
+        let mut window = None;
+        let (bytes, subject) = match &append.body {
+            Body::Record(record) => {
+                let one = [(base, record.timestamp_ms, &record.tail)];
+                (batch::build(one, true), &record.subject)
+            }
+            Body::Batch { bytes, subject, producer } => {
+                if let Some(producer) = producer {
+                    match Window::judge(log.windows.get(&producer.id), producer) {
+                        Verdict::Append => {
+                            let last = base + u64::from(producer.count.cast_unsigned()) - 1;
+                            let entry = log.windows.get(&producer.id).cloned();
+                            let mut pushed = entry.unwrap_or_default();
+                            pushed.push(producer, base, last);
+                            window = Some((producer.id, pushed));
+                        }
+                        Verdict::Duplicate(base, last) => {
+                            let places = Vec::new();
+                            return Ok(Appended { base, last, duplicate: true, places });
+                        }
+                        Verdict::Fenced => return Err(SubmitError::Fenced),
+                        Verdict::OutOfOrder => return Err(SubmitError::OutOfOrder),
+                    }
+                }
+                (batch::patched(bytes, base, 0), subject)
+            }
+        };
+        let records = batch::records(&bytes).map_err(|_| SubmitError::Bound("unreadable"))?;
+        for record in records {
+            log.next = record.offset + 1;
+            let stored = Record {
+                subject: subject.clone(),
+                timestamp_ms: record.timestamp_ms,
+                value: record.value,
+                deleted: false,
+            };
+            log.records.insert(record.offset, stored);
+        }
+        log.windows.extend(window);
+        let last = log.next - 1;
+        let mut places = Vec::new();
+        for (index, queue) in &append.targets {
+            let queue = self.log(*queue)?;
+            let place = queue.next;
+            queue.next += 1;
+            queue.refs.insert(place, (append.log, base + u64::from(*index)));
+            places.push(place);
+        }
+        Ok(Appended { base, last, duplicate: false, places })
+    }
+
+    /// Logs that exist.
+    pub fn logs(&self) -> Vec<LogId> {
+        self.logs.iter().filter(|(_, log)| !log.dropped).map(|(id, _)| *id).collect()
+    }
+
+    /// An id that was never used.
+    pub fn fresh_id(&self) -> u64 {
+        self.logs.last_key_value().map_or(1, |(id, _)| id.0 + 1)
+    }
+
+    /// First visible and next offset.
+    pub(super) fn range(&self, id: LogId) -> (Offset, Offset) {
+        self.logs.get(&id).map_or((0, 0), |log| (log.first, log.next))
+    }
+
+    /// Unsettled places of a queue.
+    pub(super) fn places(&self, id: LogId) -> Vec<u64> {
+        self.logs.get(&id).map(|log| log.refs.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// Every record that exists or is held: log, offset, and what it is.
+    pub fn records(&self) -> impl Iterator<Item = (LogId, Offset, Option<Bytes>)> {
+        self.logs.iter().flat_map(|(id, log)| {
+            log.records.iter().map(|(offset, record)| (*id, *offset, record.value.clone()))
+        })
+    }
+
+    /// The first offset of each log that was never given.
+    pub fn ends(&self) -> impl Iterator<Item = (LogId, Offset)> {
+        self.logs.iter().map(|(id, log)| (*id, log.next))
+    }
+
+    /// Offsets up to this one were given, although this model's history does not have them.
+    pub fn skip_to(&mut self, id: LogId, end: Offset) {
+        if let Some(log) = self.logs.get_mut(&id) {
+            log.next = log.next.max(end);
+        }
+    }
+
+    /// The engine was stopped and opened again: memory logs are empty, and without a clean stop
+    /// logs whose offsets are not synced may go on behind a gap, which is taken from `engine`.
+    pub fn stop(&mut self, engine: &dyn Engine, clean: bool) {
+        let volatile: Vec<_> = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.mode == Mode::Memory)
+            .map(|(id, _)| *id)
+            .collect();
+        for (id, log) in &mut self.logs {
+            if let Some(bounds) = engine.bounds(*id).filter(|_| !clean) {
+                log.next = log.next.max(bounds.end);
+            }
+            if volatile.contains(id) {
+                log.first = log.next;
+                log.records.clear();
+                log.refs.clear();
+            }
+            log.refs.retain(|_, (of, _)| !volatile.contains(of));
+            if volatile.contains(id) {
+                log.windows.clear();
+            }
+        }
+    }
+
+    /// The first difference between what the engine shows and what it should.
+    pub fn difference(&self, engine: &dyn Engine) -> Option<String> {
+        let mut told = self.rows_difference(engine);
+        for (id, log) in &self.logs {
+            told = told.or_else(|| {
+                let told = if log.dropped {
+                    differ("bounds of a dropped log", &engine.bounds(*id), &None)
+                } else {
+                    self.log_difference(engine, *id, log)
+                };
+                told.map(|told| format!("{id:?}: {told}"))
+            });
+        }
+        told
+    }
+
+    fn rows_difference(&self, engine: &dyn Engine) -> Option<String> {
+        for table in TABLES {
+            let mut found = Vec::new();
+            let mut from = Vec::new();
+            loop {
+                let page = engine.scan(table, &from, 3);
+                let Some((last, _)) = page.last() else { break };
+                from = [&last[..], &[0]].concat();
+                found.extend(page);
+            }
+            let rows = self.rows.iter().filter(|((of, _), _)| *of == table);
+            let rows: Vec<_> = rows.map(|((_, key), value)| (key.clone(), value.clone())).collect();
+            let one =
+                rows.first().map(|(key, value)| (engine.get(table, key), Some(value.clone())));
+            let told = differ("rows", &found, &rows);
+            let told = told.or_else(|| one.and_then(|(got, wanted)| differ("row", &got, &wanted)));
+            if told.is_some() {
+                return told;
+            }
+        }
+        let cursors: Vec<_> = self
+            .cursors
+            .iter()
+            .map(|((name, log), state)| (name.clone(), *log, state.clone()))
+            .collect();
+        differ("cursors", &engine.cursors(b"", usize::MAX), &cursors)
+    }
+
+    fn log_difference(&self, engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {
+        let first = log.visible().next().map_or(log.next, |(at, _)| at);
+        let bounds = engine.bounds(id).map(|bounds| Bounds { bytes: 0, ..bounds });
+        let wanted = Bounds { first, end: log.next, bytes: 0 };
+        differ("bounds", &bounds, &Some(wanted))
+            .or_else(|| {
+                let wanted: Vec<_> = log.visible().map(|(at, r)| (at, r.clone())).collect();
+                differ("records", &read_all(engine, id, log.first), &Ok(wanted))
+            })
+            .or_else(|| subjects_difference(engine, id, log))
+            .or_else(|| times_difference(engine, id, log))
+            .or_else(|| self.refs_difference(engine, id, log))
+            .or_else(|| self.held_difference(engine, id, log))
+            .or_else(|| {
+                let wanted = ReadError::OutOfRange { first: log.first, end: log.next };
+                let beyond = engine.read(id, log.next + 1, ALL).map(|batches| batches.len());
+                differ("a read beyond the end", &beyond, &Err(wanted))
+            })
+    }
+
+    fn refs_difference(&self, engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {
+        let refs = log.refs.iter();
+        let wanted: Vec<_> = refs
+            .map(|(place, (log, offset))| Reference { place: *place, log: *log, offset: *offset })
+            .collect();
+        differ("references", &engine.refs(id, 0, usize::MAX), &wanted).or_else(|| {
+            wanted.iter().find_map(|reference| {
+                let found = held(engine, reference.log, reference.offset);
+                let of = self.logs.get(&reference.log)?;
+                let wanted = of.records.get(&reference.offset).map(|record| record.value.clone());
+                differ("a referred record", &found, &wanted)
+                    .map(|told| format!("{reference:?} {told}"))
+            })
+        })
+    }
+
+    /// What a cursor has held since it was appended must still be there.
+    fn held_difference(&self, engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {
+        let held_now = log.visible().map(|(at, _)| at).take(3);
+        held_now.into_iter().find_map(|at| {
+            let wanted = log.records.get(&at).map(|record| record.value.clone());
+            differ("a visible record, read as held", &held(engine, id, at), &wanted)
+        })
+    }
+}
+
+fn differ<T: PartialEq + Debug>(what: &str, got: &T, wanted: &T) -> Option<String> {
+    (got != wanted).then(|| format!("{what}: got {got:?}, wanted {wanted:?}"))
+}
+
+/// All records that a reader sees, page by page.
+fn read_all(
+    engine: &dyn Engine,
+    id: LogId,
+    from: Offset,
+) -> Result<Vec<(Offset, Record)>, ReadError> {
+    let mut found = Vec::new();
+    let mut at = from;
+    loop {
+        let batches = engine.read(id, at, ALL)?;
+        let Some(last) = batches.last() else { return Ok(found) };
+        at = last.last + 1;
+        for batch in &batches {
+            let records = batch::records(&batch.bytes);
+            let records = records.map_err(|error| ReadError::Unreadable(error.to_string()))?;
+            let claims = (batch.base, batch.last);
+            let header = BatchHeader::decode(&batch.bytes);
+            let header = header.map_err(|error| ReadError::Unreadable(error.to_string()))?;
+            if claims != (header.base, header.last()) {
+                let told = format!("batch {claims:?} has the header {header:?}");
+                return Err(ReadError::Unreadable(told));
+            }
+            found.extend(records.into_iter().filter(|record| record.offset >= from).map(
+                |record| {
+                    let subject = subject_of(batch, record.offset);
+                    let (timestamp_ms, value) = (record.timestamp_ms, record.value);
+                    (record.offset, Record { subject, timestamp_ms, value, deleted: false })
+                },
+            ));
+        }
+    }
+}
+
+fn subject_of(batch: &StoredBatch, offset: Offset) -> Subject {
+    let index = usize::try_from(offset - batch.base).unwrap_or(usize::MAX);
+    batch.subjects.of(index).cloned().unwrap_or_default()
+}
+
+/// The value of a record that is out of sight or not.
+fn held(engine: &dyn Engine, id: LogId, offset: Offset) -> Option<Option<Bytes>> {
+    let limits = ReadLimits { max_bytes: 1, held: true };
+    let batch = engine.read(id, offset, limits).ok()?.into_iter().next()?;
+    let records = batch::records(&batch.bytes).ok()?;
+    records.into_iter().find(|record| record.offset == offset).map(|record| record.value)
+}
+
+fn filters() -> Vec<Filter> {
+    let parse = |text: &'static str| Filter::mqtt(&Bytes::from_static(text.as_bytes())).ok();
+    let mut filters: Vec<_> =
+        ["a", "a/b", "+/b", "a/#", "#", "x"].into_iter().filter_map(parse).collect();
+    filters.push(Filter::everything(Reach::All));
+    filters
+}
+
+fn subjects_difference(engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {
+    for filter in filters() {
+        let matching: Vec<_> = log
+            .visible()
+            .filter(|(_, record)| filter.matches(&record.subject))
+            .map(|(at, _)| at)
+            .collect();
+        let middle = log.first + (log.next - log.first) / 2;
+        for from in [0, log.first, middle, log.next] {
+            let wanted = matching.iter().copied().find(|at| *at >= from);
+            if engine.next(id, &filter, from) != wanted {
+                let got = engine.next(id, &filter, from);
+                return Some(format!(
+                    "next {filter:?} from {from}: got {got:?}, wanted {wanted:?}"
+                ));
+            }
+        }
+        let told = differ("last", &engine.last(id, &filter), &matching.last().copied());
+        if told.is_some() {
+            return told.map(|told| format!("{filter:?} {told}"));
+        }
+        if let Some(subject) = filter.as_literal() {
+            let got = engine.subject(id, &subject);
+            let first = matching.first().copied();
+            let bound = got.is_none_or(|span| Some(span.first) <= first);
+            let wanted = matching.last().map(|last| SubjectSpan {
+                first: got.map_or(0, |span| span.first),
+                last: *last,
+                count: matching.len() as u64,
+            });
+            if got != wanted || !bound {
+                return Some(format!("span of {subject}: got {got:?}, wanted {wanted:?}"));
+            }
+        }
+    }
+    None
+}
+
+fn times_difference(engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {
+    let middle = ((log.first + log.next) * 5).cast_signed();
+    for time in [i64::MIN, 3, middle, middle + 5, i64::MAX] {
+        let mut visible = log.visible();
+        let found = visible.find(|(_, record)| record.timestamp_ms >= time);
+        let wanted = Ok(found.map(|(at, record)| (at, record.timestamp_ms)));
+        if let Some(told) = differ("seek", &engine.seek(id, time), &wanted) {
+            return Some(format!("to {time}: {told}"));
+        }
+    }
+    None
+}
