@@ -1,1 +1,57 @@
 //! Kafka sessions and group coordinator as pure state machines.
+//!
+//! ```text
+//! session        frames in, responses out in the order of the requests
+//! call           one request being worked on: what it asks the broker, what it waits for
+//! versions       what is advertised
+//! metadata, cluster, topics, describe_topics, configs     streams as topics
+//! produce, fetch, list_offsets                            batches, opaque
+//! coordinator    where groups live; producer ids
+//! forward, offsets_by_id                                  group requests on their way to the module
+//! refusal        what a refusal is called in Kafka
+//! ```
+//!
+//! Absent: record batches beyond their header, transactions, other brokers.
+
+mod call;
+mod cluster;
+mod configs;
+mod coordinator;
+mod describe_topics;
+mod dispatch;
+mod fetch;
+mod forward;
+mod list_offsets;
+mod metadata;
+mod offsets_by_id;
+mod produce;
+mod refusal;
+mod session;
+mod topics;
+mod versions;
+
+pub use session::KafkaSession;
+pub use versions::advertised;
+
+use protocol::{Now, Peer, Protocol, Session};
+
+/// The name of the module that coordinates groups.
+pub const GROUP_MODULE: &str = "kafka-groups";
+
+/// The protocol for the server's registry.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kafka;
+
+impl Protocol for Kafka {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn port(&self) -> u16 {
+        9092
+    }
+
+    fn open(&self, now: Now, peer: Peer) -> Box<dyn Session> {
+        Box::new(KafkaSession::new(now, peer))
+    }
+}
