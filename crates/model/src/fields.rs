@@ -186,9 +186,50 @@ pub fn row(field: Field) -> &'static Row {
     FIELD_MAP.iter().find(|row| row.field == field).expect("each field has a row")
 }
 
+/// The table as a page of the reference.
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# Field map\n\nHow the parts of a message are called in each protocol. Payload bytes are never \
+         touched. A message read through\nthe protocol that it came through keeps its original \
+         properties. Generated from `crates/model/src/fields.rs`.\n\n\
+         | field | MQTT 5 | Kafka | NATS | AMQP 0-9-1 |\n|---|---|---|---|---|\n",
+    );
+    for row in FIELD_MAP {
+        let cells = [row.mqtt, row.kafka, row.nats, row.amqp].map(cell);
+        page.push_str(&format!("| {:?} | {} |\n", row.field, cells.join(" | ")));
+    }
+    page.push_str(
+        "\nMQTT 3.1 and 3.1.1 carry topic name and payload alone. *Shown only*: a publisher of that \
+         protocol cannot set the field.\n",
+    );
+    page
+}
+
+fn cell(carrier: Carrier) -> String {
+    let Carrier { name, header, reads, rule } = carrier;
+    let name = match (name, header) {
+        ("", _) => "not carried".to_owned(),
+        (name, true) => format!("header `{name}`"),
+        (name, false) => name.to_owned(),
+    };
+    let only = if reads || name == "not carried" { "" } else { " (shown only)" };
+    let rule = if rule.is_empty() { String::new() } else { format!(": {rule}") };
+    format!("{name}{only}{rule}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reference_page_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/field-map.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, markdown()).expect("the folder exists");
+        }
+        let page = std::fs::read_to_string(path).expect("the page is checked in");
+        assert_eq!(page, markdown(), "run the test with UPDATE_DOCS=1");
+    }
 
     #[test]
     fn each_field_has_one_row() {
