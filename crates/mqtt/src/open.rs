@@ -283,3 +283,14 @@ pub(crate) const fn expiry_of(secs: u32) -> Expiry {
 fn unexpected(why: &str) -> Result<(), Ending> {
     Err(Ending::fault(ReasonCode::ProtocolError, why))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        let size = size_of::<Open>();
+        assert!(size <= 384, "{size} bytes for each connection that stands");
+    }
+}

@@ -54,6 +54,8 @@ pub(crate) struct InFlight {
     step: Step,
     qos: Qos,
     tag: Option<Tag>,
+    /// It comes from an earlier connection.
+    inherited: bool,
     /// The message, while it may have to be sent again and nobody else has it.
     outgoing: Option<Outgoing>,
 }
@@ -92,6 +94,8 @@ pub(crate) struct Outbound {
     last_id: u16,
     /// Of those in flight, how many take a place in the window.
     open: u16,
+    /// Of those in flight, how many come from an earlier connection.
+    inherited: usize,
     /// Rows are written.
     durable: bool,
     /// In the order of their first sending.
@@ -179,6 +183,7 @@ impl Outbound {
             window,
             last_id: 0,
             open: 0,
+            inherited: 0,
             durable,
             in_flight: VecDeque::new(),
             pending: VecDeque::new(),
@@ -208,7 +213,8 @@ impl Outbound {
             dup: delivery.redelivered && shape.qos == Qos::AtLeastOnce,
             shape,
         };
-        let again = delivery.tag.is_some() && delivery.redelivered;
+        // Asked of the tags themselves: after a crash nobody knows what was delivered before.
+        let again = delivery.tag.is_some() && self.inherited > 0;
         if again
             && let Some(known) = self.in_flight.iter_mut().find(|known| known.tag == delivery.tag)
         {
@@ -292,7 +298,7 @@ impl Outbound {
         };
         let kept = step == Step::Storing || (self.durable && tag.is_none());
         let outgoing = kept.then_some(outgoing);
-        self.in_flight.push_back(InFlight { id, step, qos, tag, outgoing });
+        self.in_flight.push_back(InFlight { id, step, qos, tag, inherited: false, outgoing });
         self.open += 1;
     }
 
@@ -365,7 +371,8 @@ impl Outbound {
                         let token = Asked::Received.token(u64::from(id.get()));
                         turn.out.ask(token, Request::Remember(Remember { rows }));
                     }
-                    None => self.release(id, link, turn),
+                    None if self.is_first_releasing(id) => self.release(id, link, turn),
+                    None => {} // It follows the one before it.
                 }
             }
             Step::Released => link.send(&Packet::PubRel(Ack::new(id, ReasonCode::Success)), turn),
@@ -373,12 +380,25 @@ impl Outbound {
         }
     }
 
-    /// The row says that the client has the message: let go of it.
+    fn is_first_releasing(&self, id: PacketId) -> bool {
+        let mut releasing = self.in_flight.iter().filter(|sent| sent.step == Step::Releasing);
+        releasing.next().is_some_and(|first| first.id == id)
+    }
+
+    /// The row says that the client has the message: let go of it, and of those that were received
+    /// after it and have no row to wait for [MQTT-4.6.0-4].
     pub(crate) fn release(&mut self, id: PacketId, link: Link, turn: &mut Turn<'_>) {
-        let sent = self.find(id).and_then(|place| self.in_flight.get_mut(place));
-        if let Some(sent) = sent.filter(|sent| sent.step == Step::Releasing) {
+        let Some(place) = self.find(id) else { return };
+        let durable = self.durable;
+        for sent in self.in_flight.iter_mut().skip(place) {
+            if sent.step != Step::Releasing {
+                continue;
+            }
+            if sent.id != id && durable && sent.tag.is_some() {
+                break;
+            }
             sent.step = Step::Released;
-            link.send(&Packet::PubRel(Ack::new(id, ReasonCode::Success)), turn);
+            link.send(&Packet::PubRel(Ack::new(sent.id, ReasonCode::Success)), turn);
         }
     }
 
@@ -395,6 +415,7 @@ impl Outbound {
     fn finish(&mut self, place: usize, turn: &mut Turn<'_>) {
         let Some(sent) = self.in_flight.remove(place) else { return };
         self.open -= u16::from(sent.step.is_open());
+        self.inherited -= usize::from(sent.inherited);
         if let Some(tag) = sent.tag {
             turn.settle(tag);
             if self.durable && sent.qos == Qos::ExactlyOnce {
@@ -410,7 +431,7 @@ impl Outbound {
     pub(crate) fn part(&mut self) -> Parting {
         let in_flight = self.in_flight.drain(..).filter_map(InFlight::part).collect();
         let pending = self.pending.drain(..).filter(|pending| pending.tag.is_none()).collect();
-        (self.open, self.live) = (0, 0);
+        (self.open, self.live, self.inherited) = (0, 0, 0);
         Parting { in_flight, pending, last_id: self.last_id }
     }
 
@@ -430,9 +451,11 @@ impl Outbound {
             if self.find(id).is_none() {
                 let step = if released { Step::Released } else { Step::Expected };
                 let (tag, qos) = (Some(tag), Qos::ExactlyOnce);
-                self.in_flight.push_back(InFlight { id, step, qos, tag, outgoing: None });
+                let sent = InFlight { id, step, qos, tag, inherited: true, outgoing: None };
+                self.in_flight.push_back(sent);
             }
         }
+        self.inherited = self.in_flight.len();
         // [MQTT-4.4.0-1]
         for sent in self.in_flight.iter().filter(|sent| sent.step == Step::Released) {
             self.open += 1;
@@ -460,6 +483,7 @@ impl InFlight {
             }
             Step::Expected | Step::Waiting | Step::Published => Step::Waiting,
         };
+        self.inherited = true;
         Some(self)
     }
 }

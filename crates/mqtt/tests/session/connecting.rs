@@ -213,3 +213,8 @@ fn a_reason_string_is_left_out_for_a_client_with_little_room() {
     let long = crate::script::live("a/very/long/topic/name", Qos::AtMostOnce);
     assert_eq!(script.deliver(&[long, short]), "PUBLISH a q0", "and what is too large is not sent");
 }
+
+#[test]
+fn a_session_is_small() {
+    assert!(size_of::<mqtt::Session>() <= 64, "the box of a connection");
+}

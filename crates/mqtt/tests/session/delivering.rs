@@ -138,6 +138,18 @@ fn a_stored_qos_2_message_is_remembered_before_each_step() {
     assert_eq!(script.say(Packet::PubComp(ack(1))), "");
 }
 
+// covers: [MQTT-4.6.0-4]
+#[test]
+fn releases_go_out_in_the_order_of_the_receipts() {
+    let (mut script, _) = Script::durable(V311, present());
+    script.subscribed("a", ExactlyOnce);
+    script.deliver(&[stored("a", ExactlyOnce, 1), live("a", ExactlyOnce)]);
+    script.answer(Reply::Done);
+    assert_eq!(script.say(Packet::PubRec(ack(1))), "remember +o1:released");
+    assert_eq!(script.say(Packet::PubRec(ack(2))), "", "it has no row, and waits for its turn");
+    assert_eq!(script.answer(Reply::Done), "PUBREL #1; PUBREL #2");
+}
+
 // covers: [MQTT-4.3.3-4]
 #[test]
 fn a_qos_2_message_that_the_client_refuses_is_done_with() {
