@@ -105,6 +105,11 @@ impl Properties {
         Ok(Self(bytes))
     }
 
+    /// Takes a block that was checked before it was stored. One that was not reads as empty.
+    pub const fn from_stored(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
     /// The block, flags first.
     pub const fn as_bytes(&self) -> &Bytes {
         &self.0

@@ -37,6 +37,13 @@ pub fn put_deliver(
     body: &[u8],
     frame_max: u32,
 ) {
+    out.reserve(128 + properties.as_bytes().len() + body.len());
+    put_deliver_method(out, channel, delivery);
+    put_content(out, channel, properties, body, frame_max);
+}
+
+/// Writes basic.deliver alone; content must follow.
+pub fn put_deliver_method(out: &mut BytesMut, channel: u16, delivery: &Delivery<'_>) {
     let short = |text: &[u8]| -> u8 { u8::try_from(text.len()).unwrap_or(u8::MAX) };
     let tag_len = short(delivery.consumer_tag);
     let exchange_len = short(delivery.exchange);
@@ -44,7 +51,6 @@ pub fn put_deliver(
     let texts = u32::from(tag_len) + u32::from(exchange_len) + u32::from(key_len);
     // Class, method, three length octets, the tag and the octet of bits.
     let size = 4 + 3 + 8 + 1 + texts;
-    out.reserve(size as usize + properties.as_bytes().len() + body.len() + 64);
     let put_short = |out: &mut BytesMut, len: u8, text: &[u8]| {
         out.put_u8(len);
         out.put_slice(text.get(..usize::from(len)).unwrap_or(text));
@@ -58,7 +64,6 @@ pub fn put_deliver(
     put_short(out, exchange_len, delivery.exchange);
     put_short(out, key_len, delivery.routing_key);
     out.put_u8(FRAME_END);
-    put_content(out, channel, properties, body, frame_max);
 }
 
 /// Writes any method that has content (publish, return, get-ok) with its content.
@@ -111,7 +116,7 @@ pub fn body_parts(body: &Bytes, frame_max: u32) -> impl Iterator<Item = Bytes> +
     })
 }
 
-/// Writes what stands before one part of a body; [`FRAME_END`](crate::frame::FRAME_END) follows it.
+/// Writes what stands before one part of a body; [`FRAME_END`] follows it.
 pub fn put_body_head(out: &mut BytesMut, channel: u16, part_len: usize) {
     put_head(out, BODY, channel, wire_len(part_len));
 }
