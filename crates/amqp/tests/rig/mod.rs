@@ -241,6 +241,10 @@ impl Rig {
         self.requests.pop_front().expect("a request")
     }
 
+    pub(crate) fn take_request(&mut self) -> Option<(Option<Token>, Request)> {
+        self.requests.pop_front()
+    }
+
     /// The next request, told without an answer.
     pub(crate) fn told(&mut self) -> Request {
         let (token, request) = self.request();
