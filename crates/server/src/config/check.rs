@@ -1,0 +1,159 @@
+//! What values must be together; gives what the server starts with.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use protocol::StreamDeclaration;
+
+use super::load::Loaded;
+use super::setting::Addresses;
+use super::{Invalid, Section, Stream};
+use crate::protocols;
+
+/// Values in the form in which the server uses them.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What holds for all sessions.
+    pub limits: model::limits::Limits,
+    /// I/O threads.
+    pub workers: u16,
+    /// `host:port` that clients are told.
+    pub advertise: Option<(String, u16)>,
+    /// Declared streams.
+    pub streams: Vec<StreamDeclaration>,
+    /// What is logged.
+    pub log: tracing_subscriber::filter::Targets,
+    /// Addresses that other machines reach, allowed all the same.
+    pub remote: Vec<String>,
+}
+
+impl Loaded {
+    /// Checks what no value shows alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] at the first thing that is wrong, with the place of its key.
+    pub fn check(&self, sections: &[Section], cores: usize) -> Result<Checked, Invalid> {
+        let config = &self.config;
+        self.ranges()?;
+        let workers = match config.node.workers {
+            0 => u32::try_from(cores / 2).unwrap_or(u32::MAX).clamp(1, 64),
+            given => given,
+        };
+        let mut limits = model::limits::Limits::default();
+        limits.message_bytes = small(config.limits.message_bytes.0);
+        limits.headers = config.limits.headers as usize;
+        limits.outbound_bytes = small(config.limits.outbound_bytes.0);
+        limits.session_messages = config.limits.session_messages as usize;
+        limits.subscriptions = config.limits.subscriptions as usize;
+        Ok(Checked {
+            limits,
+            workers: u16::try_from(workers).unwrap_or(u16::MAX),
+            advertise: self.advertise()?,
+            streams: config.streams.iter().map(declaration).collect::<Result<_, _>>()?,
+            log: config.node.log.parse().map_err(|_| {
+                let found = &config.node.log;
+                self.invalid("node.log", &format!("expected a level such as info, found {found:?}"))
+            })?,
+            remote: self.remote(sections)?,
+        })
+    }
+
+    fn invalid(&self, path: &str, what: &str) -> Invalid {
+        Invalid { place: self.place(path), what: format!("{path}: {what}") }
+    }
+
+    fn ranges(&self) -> Result<(), Invalid> {
+        let config = &self.config;
+        let kib: u64 = 1 << 10;
+        let mib: u64 = 1 << 20;
+        let ranges: [(&str, u64, RangeInclusive<u64>); 11] = [
+            ("node.workers", config.node.workers.into(), 0..=64),
+            ("limits.message_bytes", config.limits.message_bytes.0, kib..=8 * mib),
+            ("limits.headers", config.limits.headers.into(), 16..=65_536),
+            ("limits.connections", config.limits.connections.into(), 1..=4_000_000),
+            ("limits.requests", config.limits.requests.into(), 1..=1_000_000),
+            ("limits.outbound_bytes", config.limits.outbound_bytes.0, 64 * kib..=4096 * mib),
+            ("limits.session_messages", config.limits.session_messages.into(), 1..=1_000_000),
+            ("limits.subscriptions", config.limits.subscriptions.into(), 1..=10_000_000),
+            ("storage.segment_bytes", config.storage.segment_bytes.0, mib..=4096 * mib),
+            (protocols::DEFAULT_PARTITIONS, config.catalogue.default_partitions.into(), 1..=1_000),
+            ("default_stream.partitions", config.default_stream.partitions.into(), 1..=1_000),
+        ];
+        for (path, value, range) in ranges {
+            if !range.contains(&value) {
+                let (low, high) = (range.start(), range.end());
+                let what = format!("expected {low} to {high}, found {value}");
+                return Err(self.invalid(path, &what));
+            }
+        }
+        Ok(())
+    }
+
+    fn advertise(&self) -> Result<Option<(String, u16)>, Invalid> {
+        let text = self.config.catalogue.advertise.as_str();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let parts = text.rsplit_once(':').and_then(|(host, port)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let port: u16 = port.parse().ok()?;
+            (!host.is_empty() && port != 0).then(|| (host.to_owned(), port))
+        });
+        let bad =
+            || self.invalid(protocols::ADVERTISE, &format!("expected host:port, found {text:?}"));
+        parts.map(Some).ok_or_else(bad)
+    }
+
+    /// Addresses that other machines reach: refused unless that is allowed.
+    fn remote(&self, sections: &[Section]) -> Result<Vec<String>, Invalid> {
+        let mut remote = Vec::new();
+        let names = sections.iter().map(|(name, _)| *name);
+        let all = names.zip(&self.config.listen).chain([("http", &self.config.http)]);
+        for (name, Addresses(addresses)) in all {
+            for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
+                if !self.config.security.allow_remote {
+                    let what = format!(
+                        "{address} is not a loopback address; encryption and users come with a \
+                         later version, until then other machines are let in only with \
+                         security.allow_remote_without_authentication = true"
+                    );
+                    return Err(self.invalid(&format!("{name}.listen"), &what));
+                }
+                remote.push(format!("{name} {address}"));
+            }
+        }
+        Ok(remote)
+    }
+}
+
+fn small(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn declaration(stream: &Stream) -> Result<StreamDeclaration, Invalid> {
+    let invalid = |what| Invalid { place: stream.place.clone(), what };
+    if stream.name.is_empty() {
+        return Err(invalid("a stream needs a name".to_owned()));
+    }
+    if !protocols::is_stream_name(&stream.name) {
+        let what = "letters, digits, '.', '_' and '-', at most 249 of them";
+        let name = &stream.name;
+        return Err(invalid(format!("stream.name: expected {what}, found {name:?}")));
+    }
+    if stream.partitions > 1_000 {
+        let found = stream.partitions;
+        return Err(invalid(format!("stream.partitions: expected 0 to 1000, found {found}")));
+    }
+    let filter = |text: &String| {
+        protocols::filter(text).map_err(|what| invalid(format!("stream.filters: {what}")))
+    };
+    Ok(StreamDeclaration {
+        name: Bytes::copy_from_slice(stream.name.as_bytes()),
+        filters: stream.filters.iter().map(filter).collect::<Result<_, _>>()?,
+        partitions: stream.partitions,
+        max_age_ms: stream.max_age.0.map(|span| span.0),
+        max_bytes: stream.max_bytes.0.map(|size| size.0),
+        dry_run: false,
+    })
+}

@@ -1,0 +1,7 @@
+//! The program `robust-server`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    server::cli::run()
+}

@@ -1,0 +1,130 @@
+//! The registry: one line for each protocol, and the few things that only one of them has.
+//!
+//! Nowhere else does the server name a protocol.
+
+use bytes::Bytes;
+use model::fields::{Carrier, Row};
+use model::filter::Filter;
+use protocol::Protocol;
+
+use crate::config::{Bounded, ByteSize, Config, Key, Section, Span, Stream, key};
+
+/// The protocols, in the order of the configuration and the metrics.
+pub fn all() -> Vec<Box<dyn Protocol>> {
+    vec![
+        Box::new(mqtt::Mqtt),
+        Box::new(kafka::Kafka),
+        Box::new(nats::Nats::default()),
+        Box::new(amqp::Amqp),
+    ]
+}
+
+/// Section and usual port of each protocol.
+pub fn sections(protocols: &[Box<dyn Protocol>]) -> Vec<Section> {
+    protocols.iter().map(|protocol| (protocol.name(), protocol.port())).collect()
+}
+
+/// The key of the address that clients are told.
+pub const ADVERTISE: &str = "kafka.advertise";
+
+/// The key of the partitions of a stream made without a number.
+pub const DEFAULT_PARTITIONS: &str = "kafka.default_partitions";
+
+/// Keys in the sections of protocols, besides `listen`.
+pub const KEYS: &[Key<Config>] = &[
+    key!(
+        Config,
+        String,
+        "kafka",
+        "advertise",
+        catalogue.advertise,
+        "`host:port` that clients are told to connect to; empty = the address that they used."
+    ),
+    key!(
+        Config,
+        u32,
+        "kafka",
+        "default_partitions",
+        catalogue.default_partitions,
+        "Partitions of a stream that is made without a number."
+    ),
+    key!(
+        Config,
+        bool,
+        "kafka",
+        "auto_create",
+        catalogue.auto_create,
+        "Whether naming an unknown topic may make it."
+    ),
+];
+
+/// The keys of one `[[stream]]`.
+pub const STREAM_KEYS: &[Key<Stream>] = &[
+    key!(Stream, String, "stream", "name", name, "The name, as a Kafka topic name. Needed."),
+    key!(
+        Stream,
+        Vec<String>,
+        "stream",
+        "filters",
+        filters,
+        "The subjects that it captures, as MQTT topic filters. Empty = the one subject of its name."
+    ),
+    key!(
+        Stream,
+        u32,
+        "stream",
+        "partitions",
+        partitions,
+        "Partitions; 0 = `kafka.default_partitions`."
+    ),
+    key!(
+        Stream,
+        Bounded<Span>,
+        "stream",
+        "max_age",
+        max_age,
+        "Age at which records go out of sight."
+    ),
+    key!(
+        Stream,
+        Bounded<ByteSize>,
+        "stream",
+        "max_bytes",
+        max_bytes,
+        "Bytes per partition above which the oldest records go out of sight."
+    ),
+];
+
+/// A part of a configuration, for the reference page.
+pub const EXAMPLE: &str = "\
+data = \"./data\"
+
+[mqtt]
+listen = [\"127.0.0.1:1883\", \"[::1]:1883\"]
+
+[[stream]]
+name = \"orders\"
+filters = [\"orders/#\"]
+partitions = 4
+max_age = \"30d\"
+";
+
+/// Whether a stream can have this name.
+pub fn is_stream_name(name: &str) -> bool {
+    model::render::kafka::parse(name.as_bytes()).is_ok()
+}
+
+/// A filter as the configuration writes it.
+///
+/// # Errors
+///
+/// What is wrong with it, as one sentence.
+pub fn filter(text: &str) -> Result<Filter, String> {
+    Filter::mqtt(&Bytes::copy_from_slice(text.as_bytes()))
+        .map_err(|error| format!("{text:?} is no MQTT topic filter: {error}"))
+}
+
+/// The columns of the field map with their names.
+pub fn carriers(row: &Row) -> [(&'static str, &Carrier); 4] {
+    [("mqtt", &row.mqtt), ("kafka", &row.kafka), ("nats", &row.nats), ("amqp", &row.amqp)]
+}
