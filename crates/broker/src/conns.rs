@@ -15,8 +15,10 @@ use crate::router::Target;
 pub(crate) struct Conn {
     /// Sorted by number: most connections have one.
     pub(crate) subscriptions: Vec<Held>,
-    /// The session that it claimed, or waits to get.
+    /// The session that it claimed.
     pub(crate) session: Option<u64>,
+    /// The session that it waits for.
+    pub(crate) claiming: Option<u64>,
     /// Its outbound bytes are over the high mark: queues and cursors push no more.
     pub(crate) stopped: bool,
     pub(crate) rare: Option<Box<Rare>>,

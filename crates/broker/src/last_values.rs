@@ -11,6 +11,8 @@ use protocol::Message;
 
 /// Most last values of a node.
 pub(crate) const LAST_VALUES_MAX: usize = 10_000_000;
+/// Most bytes of them.
+pub(crate) const LAST_BYTES_MAX: usize = 4 << 30;
 
 #[derive(Debug, Default)]
 pub(crate) struct LastValues(RwLock<Values>);
@@ -19,6 +21,7 @@ pub(crate) struct LastValues(RwLock<Values>);
 struct Values {
     sequence: u64,
     count: usize,
+    bytes: usize,
     spaces: HashMap<Space, SubjectTree<(u64, Arc<Message>)>>,
 }
 
@@ -36,12 +39,18 @@ impl LastValues {
         let mut values = self.0.write().expect("no panic under this lock");
         values.sequence += 1;
         let sequence = values.sequence;
-        if values.count >= LAST_VALUES_MAX {
+        let size = message.record.size() + subject.as_bytes().len();
+        if values.count >= LAST_VALUES_MAX || values.bytes + size > LAST_BYTES_MAX {
             return false;
         }
         let tree = values.spaces.entry_ref(space).or_default();
-        if tree.insert(subject, (sequence, message)).is_none() {
-            values.count += 1;
+        let before = tree.insert(subject, (sequence, message));
+        values.bytes += size;
+        match before {
+            Some((_, old)) => {
+                values.bytes -= old.record.size() + subject.as_bytes().len();
+            }
+            None => values.count += 1,
         }
         true
     }
@@ -50,8 +59,10 @@ impl LastValues {
     pub(crate) fn clear(&self, space: &Space, subject: &Subject) {
         let mut values = self.0.write().expect("no panic under this lock");
         values.sequence += 1;
-        if values.spaces.get_mut(space).and_then(|tree| tree.remove(subject)).is_some() {
+        let old = values.spaces.get_mut(space).and_then(|tree| tree.remove(subject));
+        if let Some((_, old)) = old {
             values.count -= 1;
+            values.bytes -= old.record.size() + subject.as_bytes().len();
         }
     }
 

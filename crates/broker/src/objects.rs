@@ -62,7 +62,7 @@ impl Core {
             Request::Destroy(destroy) => self.destroy(turn, conn, token, destroy),
             Request::Bind(binding) => self.bind(turn, conn, token, binding),
             Request::Unbind(binding) => {
-                let changes = self.unbind(turn, |b| meta::catalogue::is_same(b, &binding));
+                let changes = self.unbind(turn, &[binding]);
                 self.answer_rows(turn, conn, token, changes, Reply::Done);
             }
             Request::DescribeStreams { streams, create } => {
@@ -113,7 +113,7 @@ impl Core {
         let counters = &turn.shared.counters;
         set(&counters.queues, self.queues.len());
         set(&counters.sessions, self.sessions.len());
-        set(&counters.streams, self.catalogue.streams().count());
+        set(&counters.streams, self.catalogue.stream_count());
     }
 
     fn flow_if_open(&mut self, turn: &mut Turn<'_>, conn: ConnId) {
@@ -146,7 +146,9 @@ impl Core {
         subscribe: Subscribe,
     ) {
         let limit = turn.shared.node.limits.subscriptions;
-        if self.conns.get(conn).is_some_and(|c| c.subscriptions.len() >= limit) {
+        let held = self.conns.get(conn).map_or(0, |c| c.subscriptions.len());
+        let durable = self.session_of(conn).map_or(0, |id| self.sessions.subscriptions(id));
+        if held + durable >= limit {
             return turn.refuse(conn, token, Refusal::Limit("subscriptions of a connection"));
         }
         let session = self.session_of(conn).filter(|_| subscribe.durable);
@@ -214,7 +216,7 @@ impl Core {
         filter: &Filter,
         ops: &mut Vec<Op>,
     ) -> u64 {
-        let Subscribe { number, space, group, memo, .. } = subscribe;
+        let Subscribe { number, space, group, memo, skip_own, .. } = subscribe;
         let mut since = Vec::new();
         if group.is_none() && space.is_shared() {
             for log in self.logs_of(turn, filter) {
@@ -227,10 +229,14 @@ impl Core {
             filter: filter.clone(),
             group: group.map(|g| Bytes::copy_from_slice(&g)),
             memo: Bytes::copy_from_slice(&memo),
+            skip_own,
             since: since.clone(),
         };
         ops.push(subscription_row(id, number, &subscription));
         let share = subscription.group.as_ref().map(|group| share_name(group, filter));
+        if let Some(share) = &share {
+            self.sessions.join_share(share);
+        }
         let session = self.sessions.get_mut(id).expect("a claimed session is there");
         session.subscriptions.insert(number, subscription);
         for (log, end) in since {
@@ -481,23 +487,10 @@ impl Core {
     }
 
     /// A session left a share; the last one takes its queue along.
-    pub(crate) fn leave_share(
-        &mut self,
-        turn: &mut Turn<'_>,
-        id: u64,
-        number: u32,
-        group: &Bytes,
-        filter: &Filter,
-    ) {
-        let others = self.sessions.iter_mut().any(|(other, session)| {
-            session.subscriptions.iter().any(|(n, s)| {
-                (other, *n) != (id, number)
-                    && s.group.as_ref() == Some(group)
-                    && s.filter == *filter
-            })
-        });
-        if !others {
-            self.remove_queue(turn, &share_name(group, filter));
+    pub(crate) fn leave_share(&mut self, turn: &mut Turn<'_>, group: &Bytes, filter: &Filter) {
+        let share = share_name(group, filter);
+        if self.sessions.leave_share(&share) {
+            self.remove_queue(turn, &share);
         }
     }
 
@@ -567,7 +560,7 @@ impl Core {
     }
 
     /// Removes bindings, and auto-delete spaces that lost their last one; the rows that changed.
-    fn unbind(&mut self, turn: &Turn<'_>, gone: impl Fn(&Binding) -> bool) -> Vec<Op> {
+    fn unbind(&mut self, turn: &Turn<'_>, gone: &[Binding]) -> Vec<Op> {
         let mut changes = Vec::new();
         let removed = self.catalogue.unbind(gone, &mut changes);
         for binding in &removed {
@@ -585,7 +578,7 @@ impl Core {
                 continue;
             };
             let auto = self.catalogue.space(name.as_bytes()).is_some_and(|s| s.auto_delete);
-            if auto && !self.catalogue.bindings().iter().any(|b| b.source == binding.source) {
+            if auto && !self.catalogue.bindings().any(|b| b.source == binding.source) {
                 ops.extend(self.remove_space(turn, name.as_bytes()));
             }
         }
@@ -597,9 +590,13 @@ impl Core {
         self.catalogue.remove_space(name, &mut changes);
         let mut ops = rows(changes);
         let space = space_named(name);
-        ops.extend(self.unbind(turn, |b| {
-            b.source == space || matches!(&b.target, BindTarget::Space(n) if n == name)
-        }));
+        let gone: Vec<Binding> = self
+            .catalogue
+            .bindings()
+            .filter(|b| b.source == space || matches!(&b.target, BindTarget::Space(n) if n == name))
+            .cloned()
+            .collect();
+        ops.extend(self.unbind(turn, &gone));
         ops
     }
 
@@ -614,7 +611,9 @@ impl Core {
 
     fn take_queue(&mut self, turn: &mut Turn<'_>, name: &Bytes) -> (u64, Vec<Op>) {
         let Some(id) = self.queues.id(name) else { return (0, Vec::new()) };
-        let mut ops = self.unbind(turn, |b| matches!(&b.target, BindTarget::Queue(n) if n == name));
+        let target = BindTarget::Queue(name.clone());
+        let gone: Vec<Binding> = self.catalogue.bindings_to(&target).cloned().collect();
+        let mut ops = self.unbind(turn, &gone);
         let count = self.purge(turn, id);
         ops.extend(self.queues.take_settled());
         let mut changes = Vec::new();
@@ -646,7 +645,7 @@ impl Core {
                     return turn.refuse(conn, token, Refusal::Reserved);
                 }
                 let source = space_named(&name);
-                if if_unused && self.catalogue.bindings().iter().any(|b| b.source == source) {
+                if if_unused && self.catalogue.bindings().any(|b| b.source == source) {
                     return turn.refuse(conn, token, Refusal::InUse);
                 }
                 let ops = self.remove_space(turn, &name);
@@ -709,7 +708,9 @@ impl Core {
             let release = Release { expiry: None, will: None, handover: None };
             self.release(turn, conn, None, release);
         }
-        self.sessions.forget_waiting(conn);
+        if let Some(claiming) = self.conns.get(conn).and_then(|c| c.claiming) {
+            self.sessions.forget_waiting(claiming, conn);
+        }
         if let Some(state) = self.conns.remove(conn)
             && !state.subscriptions.is_empty()
         {
@@ -743,7 +744,7 @@ fn subscription_row(id: u64, number: u32, subscription: &Durable) -> Op {
     let mut row = meta::row::Writer::default()
         .bytes(subscription.space.name().unwrap_or_default().as_bytes())
         .bytes(&subscription.filter.to_bytes())
-        .flags(&[subscription.group.is_some()])
+        .flags(&[subscription.group.is_some(), subscription.skip_own])
         .bytes(subscription.group.as_deref().unwrap_or_default())
         .bytes(&subscription.memo);
     for (log, since) in &subscription.since {
@@ -769,7 +770,7 @@ pub(crate) fn read_subscription(
         name => Space::named(name),
     };
     let filter = Filter::from_bytes(&row.bytes()?).map_err(|_| Unreadable)?;
-    let [has_group] = row.flags()?;
+    let [has_group, skip_own] = row.flags()?;
     let group = row.bytes()?;
     let group = has_group.then_some(group);
     let memo = row.bytes()?;
@@ -777,5 +778,5 @@ pub(crate) fn read_subscription(
     while !row.is_done() {
         since.push((LogId(row.number()?), row.number()?));
     }
-    Ok((id, number, Durable { space, filter, group, memo, since }))
+    Ok((id, number, Durable { space, filter, group, memo, skip_own, since }))
 }

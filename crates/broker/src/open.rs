@@ -323,7 +323,8 @@ impl Core {
         for stream in self.catalogue.streams().filter(|s| !s.internal) {
             router.set_home(stream.logs[0], Arc::new(home_of(stream)));
         }
-        for binding in self.catalogue.bindings().to_vec() {
+        let bindings: Vec<_> = self.catalogue.bindings().cloned().collect();
+        for binding in bindings {
             self.route_binding(&mut router, &binding);
         }
         self.restore_sessions(&**engine, &mut router, now)?;
@@ -360,11 +361,14 @@ impl Core {
             left.push((id, expiry, left_ms));
             true
         })?;
+        let mut shares = Vec::new();
         each_row(engine, table::SUBSCRIPTIONS, |key, value| {
             let Ok((id, number, durable)) = read_subscription(&key, value) else { return false };
             // A row without its session is left of an unfinished end.
             if let Some(session) = sessions.get_mut(id) {
-                if durable.group.is_none() {
+                if let Some(group) = &durable.group {
+                    shares.push(crate::sessions::share_name(group, &durable.filter));
+                } else {
                     let target = Target::Durable { session: id, number };
                     router.insert(&durable.space, &durable.filter, target);
                 }
@@ -372,6 +376,9 @@ impl Core {
             }
             true
         })?;
+        for share in &shares {
+            sessions.join_share(share);
+        }
         let mut from: Vec<u8> = Vec::new();
         loop {
             let page = engine.cursors(&from, PAGE);

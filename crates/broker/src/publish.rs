@@ -84,6 +84,13 @@ impl Desk {
             }
             return;
         }
+        if !queues.is_empty() && !self.broker.lock().queues.have_room() {
+            add(&turn.shared.counters.refused, 1);
+            if let Some(conn) = conn {
+                turn.refuse(conn, token, Refusal::Limit("messages in queues"));
+            }
+            return;
+        }
         let plan = Plan { conn, token, message, route, queues, behind };
         if publish.only_if_matched && plan.matched() == 0 {
             if let Some(conn) = conn {

@@ -27,6 +27,10 @@ use crate::turn::Turn;
 const TRANSIENT: u64 = 1 << 63;
 /// Messages that a queue keeps in memory besides their place in the log, in bytes of payload.
 const RESIDENT_BYTES: usize = 1 << 20;
+/// Most messages in all queues of a node.
+const HELD_MAX: usize = 100_000_000;
+/// Most consumers of one connection.
+const CONSUMERS_MAX: usize = 65_536;
 /// Deliveries of one queue in one turn.
 const DISPATCH_MAX: usize = 256;
 /// Payload bytes of messages that live in queues alone, over all queues.
@@ -175,9 +179,16 @@ pub(crate) struct Queues {
     settled: HashMap<u64, Vec<u64>>,
     next_transient: u64,
     transient_bytes: usize,
+    /// Messages in all queues, delivered ones included.
+    held: usize,
 }
 
 impl Queues {
+    /// Whether queues take more messages.
+    pub(crate) fn have_room(&self) -> bool {
+        self.held < HELD_MAX && self.transient_bytes < TRANSIENT_BYTES_MAX
+    }
+
     pub(crate) fn id(&self, name: &Bytes) -> Option<u64> {
         self.by_name.get(name).copied()
     }
@@ -221,6 +232,7 @@ impl Queues {
     }
 
     fn done(&mut self, queue: u64, item: &Item) {
+        self.held = self.held.saturating_sub(1);
         match item.place {
             Some(place) => self.settled.entry(queue).or_default().push(place),
             None => self.transient_bytes = self.transient_bytes.saturating_sub(item.resident()),
@@ -238,8 +250,9 @@ impl Core {
             }
             self.queues.transient_bytes += item.resident();
         }
-        let Some(queue) = self.queues.get_mut(id) else { return };
+        let Some(queue) = self.queues.map.get_mut(&id) else { return };
         queue.add(item);
+        self.queues.held += 1;
         self.dispatch(turn, id);
     }
 
@@ -310,6 +323,10 @@ impl Core {
         if queue.exclusive_consumer || (consume.exclusive && !queue.consumers.is_empty()) {
             return turn.refuse(conn, token, Refusal::InUse);
         }
+        if self.conns.rare(conn).consumers.len() >= CONSUMERS_MAX {
+            return turn.refuse(conn, token, Refusal::Limit("consumers of a connection"));
+        }
+        let queue = self.queues.get_mut(id).expect("an id of the index");
         queue.exclusive_consumer = consume.exclusive;
         queue.had_consumer = true;
         queue.consumers.push(Consumer {

@@ -30,6 +30,8 @@ use crate::turn::{Turn, refusal_of};
 pub(crate) const SESSIONS_MAX: usize = 5_000_000;
 /// Messages that wait for a window beside the log; beyond them the session reads the log again.
 const PENDING_MAX: usize = 256;
+/// The same, in bytes.
+const PENDING_BYTES: usize = 256 * 1024;
 /// Bytes that a session reads of a log in one turn.
 const SCAN_BYTES: usize = 256 * 1024;
 /// Ranges above the floor that the engine keeps; what is beyond is delivered again after a crash.
@@ -50,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) cursors: BTreeMap<LogId, Cursor>,
     handover: Option<Handover>,
     will: Option<Publish>,
+    /// It has been durable, so that rows of it may be there.
+    kept: bool,
 }
 
 /// A durable subscription.
@@ -60,6 +64,8 @@ pub(crate) struct Durable {
     /// A shared one is a consumer of the share's queue.
     pub(crate) group: Option<Bytes>,
     pub(crate) memo: Bytes,
+    /// Messages of the session's own connection are not for it, while they are handed over live.
+    pub(crate) skip_own: bool,
     /// It counts for records from these offsets on.
     pub(crate) since: Vec<(LogId, u64)>,
 }
@@ -77,6 +83,9 @@ pub(crate) struct Cursor {
     next: u64,
     following: bool,
     pending: VecDeque<(u64, Arc<Message>, Matched)>,
+    pending_bytes: usize,
+    /// As it was last kept.
+    kept: Option<CursorState>,
     inflight: BTreeSet<u64>,
     done: BTreeSet<u64>,
     /// Delivered to an earlier owner and not settled.
@@ -123,11 +132,22 @@ impl Cursor {
         CursorState { floor, done }
     }
 
+    fn clear_pending(&mut self) {
+        self.pending.clear();
+        self.pending_bytes = 0;
+    }
+
+    fn take_pending(&mut self) -> Option<(u64, Arc<Message>, Matched)> {
+        let first = self.pending.pop_front()?;
+        self.pending_bytes = self.pending_bytes.saturating_sub(first.1.record.size());
+        Some(first)
+    }
+
     /// The owner is gone: the next one begins at the oldest that is not settled.
     fn rewind(&mut self, processed: u64) {
         let floor = self.state(processed).floor;
         self.returned.append(&mut self.inflight);
-        self.pending.clear();
+        self.clear_pending();
         self.next = floor;
         self.following = false;
     }
@@ -141,6 +161,8 @@ pub(crate) struct Sessions {
     next: u64,
     dirty: HashSet<u64>,
     wills: Vec<Publish>,
+    /// Durable subscriptions of each share, by the name of its queue.
+    shares: HashMap<Bytes, usize>,
 }
 
 impl Sessions {
@@ -169,12 +191,33 @@ impl Sessions {
     }
 
     /// A connection that waited for a session is gone.
-    pub(crate) fn forget_waiting(&mut self, conn: ConnId) {
-        for session in self.map.values_mut() {
-            if session.waiting.as_ref().is_some_and(|(waiting, ..)| *waiting == conn) {
-                session.waiting = None;
-            }
+    pub(crate) fn forget_waiting(&mut self, id: u64, conn: ConnId) {
+        if let Some(session) = self.map.get_mut(&id)
+            && session.waiting.as_ref().is_some_and(|(waiting, ..)| *waiting == conn)
+        {
+            session.waiting = None;
         }
+    }
+
+    /// Durable subscriptions of a session.
+    pub(crate) fn subscriptions(&self, id: u64) -> usize {
+        self.map.get(&id).map_or(0, |session| session.subscriptions.len())
+    }
+
+    /// One more durable subscription of a share.
+    pub(crate) fn join_share(&mut self, share: &Bytes) {
+        *self.shares.entry_ref(share).or_default() += 1;
+    }
+
+    /// One less; whether it was the last.
+    pub(crate) fn leave_share(&mut self, share: &Bytes) -> bool {
+        let Some(members) = self.shares.get_mut(share) else { return true };
+        *members -= 1;
+        let last = *members == 0;
+        if last {
+            self.shares.remove(share);
+        }
+        last
     }
 
     /// Marks the sessions whose owner is there, so that their cursors do not hold the past.
@@ -188,12 +231,12 @@ impl Sessions {
         for id in self.dirty.drain() {
             let Some(session) = self.map.get_mut(&id) else { continue };
             for (log, cursor) in &mut session.cursors {
-                let end = processed.get(log).copied().unwrap_or_default();
-                ops.push(Op::Cursor {
-                    name: cursor_name(id),
-                    log: *log,
-                    state: Some(cursor.state(end)),
-                });
+                let state = cursor.state(processed.get(log).copied().unwrap_or_default());
+                if cursor.kept.as_ref() == Some(&state) {
+                    continue;
+                }
+                cursor.kept = Some(state.clone());
+                ops.push(Op::Cursor { name: cursor_name(id), log: *log, state: Some(state) });
             }
         }
     }
@@ -229,11 +272,21 @@ impl Session {
             cursors: BTreeMap::new(),
             handover: None,
             will: None,
+            kept: expiry.is_durable(),
         }
     }
 
     pub(crate) fn window(&self) -> u32 {
         self.window
+    }
+
+    /// Of the subscriptions that match, those that want this message from whom it comes.
+    fn others(&self, numbers: &Matched, message: &Message) -> Option<Matched> {
+        if message.publisher.is_none() || message.publisher != self.owner {
+            return Some(numbers.clone());
+        }
+        let wants = |n: &&u32| self.subscriptions.get(*n).is_none_or(|s| !s.skip_own);
+        matched(numbers.as_slice().iter().filter(wants).copied().collect())
     }
 
     fn has_room(&self) -> bool {
@@ -264,6 +317,7 @@ impl Core {
             if let Some((waiting, ..)) = session.waiting.replace((conn, token, claim)) {
                 turn.port.notice(waiting, Notice::Displaced);
             }
+            self.conns.entry(conn).claiming = Some(id);
             return;
         }
         self.grant(turn, id, conn, token, &claim);
@@ -287,11 +341,13 @@ impl Core {
             self.sessions.map.entry(id).or_insert_with(|| Session::new(name, claim.expiry));
         let was_durable = known && session.expiry.is_durable();
         let present = was_durable && !claim.clean;
+        session.kept |= claim.expiry.is_durable();
         session.expiry = claim.expiry;
         session.window = claim.window;
         session.owner = Some(conn);
         session.claims += 1;
-        session.will = None;
+        // The will of a session that ends here is due now; that of one that goes on is not due at all.
+        let due = session.will.take().filter(|_| claim.clean);
         session.outstanding = 0;
         let subscriptions: Vec<DurableSubscription> = session
             .subscriptions
@@ -303,9 +359,13 @@ impl Core {
                 memo: s.memo.clone(),
             })
             .collect();
+        self.sessions.wills.extend(due);
+        let Some(session) = self.sessions.map.get_mut(&id) else { return };
         let handover = if claim.clean { None } else { session.handover.take() };
         let memory = if present { memory_of(turn, id) } else { Vec::new() };
-        self.conns.entry(conn).session = Some(id);
+        let state = self.conns.entry(conn);
+        state.session = Some(id);
+        state.claiming = None;
         let reply = Reply::Claimed(Box::new(Claimed { present, subscriptions, memory, handover }));
         if claim.expiry.is_durable() {
             ops.push(session_row(id, &claim.name, claim.expiry, None));
@@ -443,7 +503,7 @@ impl Core {
         session.handover = None;
         let cursors = std::mem::take(&mut session.cursors);
         let subscriptions = std::mem::take(&mut session.subscriptions);
-        if session.expiry.is_durable() {
+        if session.kept {
             for (key, _) in memory_of(turn, id) {
                 ops.push(Op::Remove { table: table::MEMORY, key: memory_key(id, &key) });
             }
@@ -475,7 +535,7 @@ impl Core {
                 turn.shared
                     .reroute(|r| r.remove(&subscription.space, &subscription.filter, &target));
             }
-            Some(group) => self.leave_share(turn, id, number, group, &subscription.filter),
+            Some(group) => self.leave_share(turn, group, &subscription.filter),
         }
     }
 
@@ -518,9 +578,10 @@ impl Core {
         let lasting = message.record.assurance > Assurance::AtMostOnce;
         for (id, numbers) in &route.sessions {
             let Some(session) = self.sessions.map.get_mut(id) else { continue };
+            let numbers = session.others(numbers, message);
             let Some((log, offset)) = stored.filter(|_| lasting) else {
-                if let Some(owner) = session.owner {
-                    turn.port.deliver(owner, delivery(message, numbers.clone(), None, false));
+                if let (Some(owner), Some(numbers)) = (session.owner, numbers) {
+                    turn.port.deliver(owner, delivery(message, numbers, None, false));
                 }
                 continue;
             };
@@ -534,6 +595,10 @@ impl Core {
                 cursor.next = offset;
                 continue;
             };
+            let Some(numbers) = numbers else {
+                cursor.next = offset + 1;
+                continue;
+            };
             if cursor.pending.is_empty()
                 && session.outstanding < session.window
                 && self.conns.is_open(owner)
@@ -542,11 +607,12 @@ impl Core {
                 cursor.inflight.insert(offset);
                 session.outstanding += 1;
                 let tag = Tag { source: log.0, place: offset };
-                turn.port.deliver(owner, delivery(message, numbers.clone(), Some(tag), false));
+                turn.port.deliver(owner, delivery(message, numbers, Some(tag), false));
                 add(&turn.shared.counters.deliveries, 1);
-            } else if cursor.pending.len() < PENDING_MAX {
+            } else if cursor.pending.len() < PENDING_MAX && cursor.pending_bytes < PENDING_BYTES {
                 cursor.next = offset + 1;
-                cursor.pending.push_back((offset, message.clone(), numbers.clone()));
+                cursor.pending_bytes += message.record.size();
+                cursor.pending.push_back((offset, message.clone(), numbers));
             } else {
                 cursor.following = false;
                 cursor.next = offset;
@@ -579,7 +645,7 @@ impl Core {
                 }
                 Settlement::Requeue => {
                     cursor.returned.insert(tag.place);
-                    cursor.pending.clear();
+                    cursor.clear_pending();
                     cursor.following = false;
                     cursor.next = cursor.next.min(tag.place);
                 }
@@ -608,7 +674,7 @@ impl Core {
         for log in logs {
             while session.has_room() {
                 let cursor = session.cursors.get_mut(&log).expect("listed above");
-                let Some((offset, message, numbers)) = cursor.pending.pop_front() else { break };
+                let Some((offset, message, numbers)) = cursor.take_pending() else { break };
                 hand_over(turn, session, owner, log, (offset, message, numbers));
             }
             let cursor = session.cursors.get_mut(&log).expect("listed above");

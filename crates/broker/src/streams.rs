@@ -24,6 +24,8 @@ use crate::turn::{Turn, refusal_of};
 const LEASE_MS: i64 = 30_000;
 /// Producer ids that become durable at a time.
 const PRODUCER_BLOCK: i64 = 1000;
+/// Most named views of a node.
+const VIEWS_MAX: usize = 1_000_000;
 /// Names that one request may describe.
 const DESCRIBE_MAX: usize = 10_000;
 
@@ -149,6 +151,9 @@ impl Core {
         };
         let holds = turn.shared.engine.subject(log, &subject).is_some();
         if holds || (captured && create) {
+            if self.catalogue.view_count() >= VIEWS_MAX {
+                return Err(Refusal::Limit("named views"));
+            }
             let view = View {
                 name: Bytes::copy_from_slice(name),
                 id: self.random_id(),

@@ -83,6 +83,8 @@ pub struct Queue {
     pub log: u64,
 }
 
+type BindingKey = (BindTarget, Space, Bytes);
+
 /// A row that changed: key, and value or nothing.
 pub type Change = (Bytes, Option<Bytes>);
 
@@ -94,7 +96,8 @@ pub struct Catalogue {
     by_id: BTreeMap<[u8; 16], Bytes>,
     spaces: BTreeMap<Bytes, SpaceDeclaration>,
     queues: BTreeMap<Bytes, Queue>,
-    bindings: Vec<Binding>,
+    /// By target first: a queue goes with the bindings that lead to it.
+    bindings: BTreeMap<BindingKey, Binding>,
     next_log: u64,
 }
 
@@ -145,7 +148,10 @@ impl Catalogue {
                 let queue = read_queue(&mut row)?;
                 self.queues.insert(queue.declaration.name.clone(), queue);
             }
-            Some(kind::BINDING) => self.bindings.push(read_binding(&mut row)?),
+            Some(kind::BINDING) => {
+                let binding = read_binding(&mut row)?;
+                self.bindings.insert(place_of(&binding), binding);
+            }
             Some(kind::NEXT_LOG) => self.next_log = row.number()?,
             _ => return Err(Unreadable),
         }
@@ -159,9 +165,14 @@ impl Catalogue {
         (log, (key(kind::NEXT_LOG, &[]), Some(Writer::default().number(self.next_log).finish())))
     }
 
-    /// A number for something that lives no longer than this run; comes from the other end.
+    /// Streams.
     pub fn streams(&self) -> impl Iterator<Item = &Stream> {
         self.streams.values()
+    }
+
+    /// How many streams there are.
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
     }
 
     /// The stream of this name.
@@ -172,6 +183,11 @@ impl Catalogue {
     /// Named views.
     pub fn views(&self) -> impl Iterator<Item = &View> {
         self.views.values()
+    }
+
+    /// How many named views there are.
+    pub fn view_count(&self) -> usize {
+        self.views.len()
     }
 
     /// The view of this name.
@@ -304,39 +320,45 @@ impl Catalogue {
     }
 
     /// All bindings.
-    pub fn bindings(&self) -> &[Binding] {
-        &self.bindings
+    pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.values()
+    }
+
+    /// Bindings that lead to a target.
+    pub fn bindings_to(&self, target: &BindTarget) -> impl Iterator<Item = &Binding> {
+        let from = (target.clone(), Space::SHARED, Bytes::new());
+        self.bindings.range(from..).map(|(_, b)| b).take_while(move |b| b.target == *target)
     }
 
     /// Makes a binding; `false` if it was there.
     pub fn bind(&mut self, binding: Binding, changes: &mut Vec<Change>) -> bool {
-        if self.bindings.iter().any(|b| is_same(b, &binding)) {
+        let place = place_of(&binding);
+        if self.bindings.contains_key(&place) {
             return false;
         }
         if binding.durable {
             changes.push((binding_key(&binding), Some(write_binding(&binding))));
         }
-        self.bindings.push(binding);
+        self.bindings.insert(place, binding);
         true
     }
 
-    /// Removes the bindings that `matches` names.
-    pub fn unbind(
-        &mut self,
-        matches: impl Fn(&Binding) -> bool,
-        changes: &mut Vec<Change>,
-    ) -> Vec<Binding> {
-        let (gone, stay) = std::mem::take(&mut self.bindings).into_iter().partition(matches);
-        self.bindings = stay;
-        let gone: Vec<Binding> = gone;
-        changes.extend(gone.iter().filter(|b| b.durable).map(|b| (binding_key(b), None)));
-        gone
+    /// Removes bindings; those that were there.
+    pub fn unbind(&mut self, gone: &[Binding], changes: &mut Vec<Change>) -> Vec<Binding> {
+        let mut removed = Vec::new();
+        for binding in gone {
+            let Some(binding) = self.bindings.remove(&place_of(binding)) else { continue };
+            if binding.durable {
+                changes.push((binding_key(&binding), None));
+            }
+            removed.push(binding);
+        }
+        removed
     }
 }
 
-/// Whether two bindings are the same one.
-pub fn is_same(a: &Binding, b: &Binding) -> bool {
-    a.source == b.source && a.target == b.target && a.identity == b.identity
+fn place_of(binding: &Binding) -> BindingKey {
+    (binding.target.clone(), binding.source.clone(), binding.identity.clone())
 }
 
 fn is_name_byte(byte: u8) -> bool {

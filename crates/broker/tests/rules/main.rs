@@ -1,6 +1,11 @@
 //! The broker's rules, tried over the in-memory engine.
 
-#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, unreachable_pub, reason = "tests end where an expectation does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    unreachable_pub,
+    reason = "tests end where an expectation does"
+)]
 
 mod publish;
 mod queues;
