@@ -127,6 +127,12 @@ impl ClientDecoder {
         sizes: Sizes,
         buffer: &mut BytesMut,
     ) -> Result<Option<ClientOp>, Malformed> {
+        if let Some(whole) = sizes.take_whole(line, buffer)? {
+            let subject = whole.token(tokens, 0);
+            let reply = reply.then(|| whole.token(tokens, 1));
+            let (headers, payload) = whole.into_body();
+            return Ok(Some(ClientOp::Publish(Publish { subject, reply, headers, payload })));
+        }
         let mut taker = tokens.take(buffer);
         let subject = taker.token();
         let reply = reply.then(|| taker.token());
@@ -230,6 +236,13 @@ impl ServerDecoder {
         sizes: Sizes,
         buffer: &mut BytesMut,
     ) -> Result<Option<ServerOp>, Malformed> {
+        if let Some(whole) = sizes.take_whole(line, buffer)? {
+            let (subject, sid) = (whole.token(tokens, 0), whole.token(tokens, 1));
+            let reply = reply.then(|| whole.token(tokens, 2));
+            let (headers, payload) = whole.into_body();
+            let message = Message { subject, sid, reply, headers, payload };
+            return Ok(Some(ServerOp::Message(message)));
+        }
         let mut taker = tokens.take(buffer);
         let subject = taker.token();
         let sid = taker.token();

@@ -86,19 +86,13 @@ impl Tokens {
     /// Splits `line` from `start` on at blanks; `Err` when there are more than any verb takes.
     pub(crate) fn split(line: &[u8], start: usize) -> Result<Self, Malformed> {
         let mut tokens = Self { spans: [(0, 0); TOKENS_MAX], count: 0 };
-        let mut token_start = None;
-        for (at, byte) in line.iter().enumerate().skip(start) {
-            match (is_blank(*byte), token_start) {
-                (true, Some(from)) => {
-                    tokens.push(from, at)?;
-                    token_start = None;
-                }
-                (false, None) => token_start = Some(at),
-                (true, None) | (false, Some(_)) => {}
+        let mut at = start;
+        while let Some(rest) = line.get(at..).filter(|rest| !rest.is_empty()) {
+            let length = find_blank(rest).unwrap_or(rest.len());
+            if length > 0 {
+                tokens.push(at, at + length)?;
             }
-        }
-        if let Some(from) = token_start {
-            tokens.push(from, line.len())?;
+            at += length + 1;
         }
         Ok(tokens)
     }
@@ -193,6 +187,24 @@ impl Sizes {
         Ok(Self { headers, total })
     }
 
+    /// Takes a whole message, control line included, in one piece; `None` if it is not all there.
+    ///
+    /// The common case: one cut of the buffer instead of one for each part.
+    pub(crate) fn take_whole(
+        self,
+        line: Line,
+        buffer: &mut BytesMut,
+    ) -> Result<Option<Whole>, Malformed> {
+        let end = line.next + self.total;
+        match buffer.get(end..end + 2) {
+            Some(b"\r\n") => {}
+            Some(_) => return Err(Malformed::UnterminatedPayload),
+            None => return Ok(None),
+        }
+        let frame = buffer.split_to(end + 2).freeze();
+        Ok(Some(Whole { frame, body: line.next, sizes: self }))
+    }
+
     /// Takes header block and payload from the buffer; `None` until all of it is there.
     pub(crate) fn take(
         self,
@@ -213,6 +225,33 @@ impl Sizes {
     }
 }
 
+/// A whole message: its control line, header block, payload and the CRLF behind it.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    frame: Bytes,
+    body: usize,
+    sizes: Sizes,
+}
+
+impl Whole {
+    /// Argument `index` of the control line; empty when there is none.
+    pub(crate) fn token(&self, tokens: &Tokens, index: usize) -> Bytes {
+        match tokens.spans.get(index) {
+            Some(&(from, to)) if to <= self.frame.len() => self.frame.slice(from..to),
+            Some(_) | None => Bytes::new(),
+        }
+    }
+
+    /// Header block and payload.
+    pub(crate) fn into_body(mut self) -> (Option<Bytes>, Bytes) {
+        let payload = self.body + self.sizes.headers.unwrap_or(0);
+        let headers = self.sizes.headers.map(|_| self.frame.slice(self.body..payload));
+        self.frame.truncate(self.body + self.sizes.total);
+        self.frame.advance(payload);
+        (headers, self.frame)
+    }
+}
+
 fn take(buffer: &mut BytesMut, length: usize) -> Bytes {
     if length == 0 { Bytes::new() } else { buffer.split_to(length).freeze() }
 }
@@ -221,27 +260,43 @@ fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// Position of the first LF, eight bytes at a time.
-fn find_newline(bytes: &[u8]) -> Option<usize> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// The highest bit of each byte of `word` that equals `byte`; above the first such byte there may
+/// be wrong ones, because a borrow runs on.
+fn equal_bytes(word: u64, byte: u8) -> u64 {
+    let difference = word ^ (LOW * u64::from(byte));
+    difference.wrapping_sub(LOW) & !difference & HIGH
+}
+
+/// Position of the first byte for which `marks` sets the highest bit, eight bytes at a time.
+fn find(bytes: &[u8], marks: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> Option<usize> {
     let (words, tail) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        // A byte equal to LF becomes zero, and only the lowest set bit is looked at, so the
-        // borrow that may follow it does no harm.
-        let difference = u64::from_le_bytes(*word) ^ (LOW * u64::from(b'\n'));
-        let zeros = difference.wrapping_sub(LOW) & !difference & HIGH;
-        if zeros != 0 {
-            return Some(index * 8 + zeros.trailing_zeros() as usize / 8);
+        let marked = marks(u64::from_le_bytes(*word));
+        if marked != 0 {
+            return Some(index * 8 + marked.trailing_zeros() as usize / 8);
         }
     }
     let start = words.len() * 8;
-    tail.iter().position(|byte| *byte == b'\n').map(|offset| start + offset)
+    tail.iter().position(|byte| is(*byte)).map(|offset| start + offset)
+}
+
+/// Position of the first LF.
+fn find_newline(bytes: &[u8]) -> Option<usize> {
+    find(bytes, |word| equal_bytes(word, b'\n'), |byte| byte == b'\n')
+}
+
+/// Position of the first blank.
+fn find_blank(bytes: &[u8]) -> Option<usize> {
+    // Each mark is right up to the first one of its own byte, so the lowest of both is right.
+    find(bytes, |word| equal_bytes(word, b' ') | equal_bytes(word, b'\t'), is_blank)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{find_newline, number};
+    use super::{find_blank, find_newline, number};
 
     #[test]
     fn a_newline_is_found_wherever_it_stands() {
@@ -255,6 +310,22 @@ mod tests {
                 }
             }
             assert_eq!(find_newline(&vec![0x0b; length]), None);
+        }
+    }
+
+    #[test]
+    fn a_blank_is_found_wherever_it_stands() {
+        for length in 0..40 {
+            for at in 0..length {
+                for filler in [b'a', 0x08, 0x0a, 0x21, 0x1f, 0xa0, 0xff, 0] {
+                    for blank in [b' ', b'\t'] {
+                        let mut bytes = vec![filler; length];
+                        bytes[at] = blank;
+                        bytes[length - 1] = b' ';
+                        assert_eq!(find_blank(&bytes), Some(at), "{bytes:?}");
+                    }
+                }
+            }
         }
     }
 

@@ -25,37 +25,45 @@ pub(crate) struct Receiver<'a> {
 }
 
 impl Receiver<'_> {
-    /// Writes one message once for each of the receiver's subscriptions that it is for.
+    /// Writes each message once for each of the receiver's subscriptions that it is for.
     pub(crate) fn deliver(
         &self,
         now: Now,
-        delivery: &Delivery,
+        deliveries: &[Delivery],
         subscriptions: &mut Subscriptions,
         out: &mut Outbox,
     ) {
-        let message = &*delivery.message;
-        if message.record.properties.is_some() && message.record.is_expired(now.unix_ms) {
-            return;
-        }
-        let block =
-            if self.headers { field_map::block(message, now.unix_ms) } else { Bytes::new() };
-        for number in delivery.matched.as_slice() {
-            let Some(admitted) = subscriptions.admit(*number) else { continue };
-            self.write(message, &admitted.sid, &block, out);
-            if let Some(numbers) = admitted.ended {
-                unsubscribe(numbers, out);
+        let mut last = Rendered::default();
+        for delivery in deliveries {
+            let message = &*delivery.message;
+            if message.record.properties.is_some() && message.record.is_expired(now.unix_ms) {
+                continue;
+            }
+            let block =
+                if self.headers { field_map::block(message, now.unix_ms) } else { Bytes::new() };
+            let name = last.name(message, deliveries.len() > 1);
+            for number in delivery.matched.as_slice() {
+                let Some(subscription) = subscriptions.get_mut(*number) else { continue };
+                let is_last = subscription.count();
+                self.write(message, name, subscription.sid(), &block, out);
+                if is_last && let Some(numbers) = subscriptions.remove(*number) {
+                    unsubscribe(numbers, out);
+                }
             }
         }
     }
 
-    fn write(&self, message: &Message, sid: &[u8], block: &Bytes, out: &mut Outbox) {
-        let write_subject = |out: &mut BytesMut| match &message.address {
-            Address::Subject(_, subject) => render::nats::write(subject, out),
-            // What a subscription matches has a subject; the name keeps the line well formed.
-            Address::Queue(name) => {
-                let safe = |byte: &u8| if byte.is_ascii_graphic() { *byte } else { b'_' };
-                out.extend(name.iter().map(safe));
-            }
+    fn write(
+        &self,
+        message: &Message,
+        name: Option<&[u8]>,
+        sid: &[u8],
+        block: &Bytes,
+        out: &mut Outbox,
+    ) {
+        let write_subject = |out: &mut BytesMut| match name {
+            Some(name) => out.extend_from_slice(name),
+            None => write_subject(message, out),
         };
         let write_reply = |out: &mut BytesMut| {
             if let Some(reply) = self.reply(message) {
@@ -67,7 +75,9 @@ impl Receiver<'_> {
         let payload = message.record.value.as_ref().unwrap_or(&empty);
         let body = block.len() + payload.len();
         encode::message_head(out.buffer(), write_subject, sid, write_reply, block.len(), body);
-        out.buffer().extend_from_slice(block);
+        if !block.is_empty() {
+            out.buffer().extend_from_slice(block);
+        }
         if payload.len() > COPY_MAX {
             out.frame(payload);
             out.buffer().extend_from_slice(b"\r\n");
@@ -96,6 +106,39 @@ impl Receiver<'_> {
                 }
             }
             Address::Subject(_, _) | Address::Queue(_) => message.reply_alias.get(),
+        }
+    }
+}
+
+/// The name of the last message's subject: those of one batch are often alike.
+#[derive(Debug, Default)]
+struct Rendered {
+    of: Option<Address>,
+    name: BytesMut,
+}
+
+impl Rendered {
+    /// The name of the message's subject; `None` if it is not worth remembering.
+    fn name(&mut self, message: &Message, remember: bool) -> Option<&[u8]> {
+        if !remember {
+            return None;
+        }
+        if self.of.as_ref() != Some(&message.address) {
+            self.of = Some(message.address.clone());
+            self.name.clear();
+            write_subject(message, &mut self.name);
+        }
+        Some(&self.name)
+    }
+}
+
+fn write_subject(message: &Message, out: &mut BytesMut) {
+    match &message.address {
+        Address::Subject(_, subject) => render::nats::write(subject, out),
+        // What a subscription matches has a subject; the name keeps the line well formed.
+        Address::Queue(name) => {
+            let safe = |byte: &u8| if byte.is_ascii_graphic() { *byte } else { b'_' };
+            out.extend(name.iter().map(safe));
         }
     }
 }

@@ -12,32 +12,26 @@ use crate::field_map;
 /// Reads subjects, and remembers the last one: most publishers stay with theirs.
 #[derive(Debug, Default)]
 pub(crate) struct SubjectReader {
-    /// A subject whose canonical form differs from its name in the separators only.
-    last: Subject,
+    last: Option<(Bytes, Subject)>,
 }
 
 impl SubjectReader {
     /// The subject of this name; `None` if it cannot be published to.
     pub(crate) fn read(&mut self, name: &[u8]) -> Option<Subject> {
-        if is_name_of(name, self.last.as_bytes()) {
-            return Some(self.last.clone());
+        if let Some((last, subject)) = &self.last
+            && last == name
+        {
+            return Some(subject.clone());
         }
         let subject = render::nats::parse(name).ok()?;
-        if is_name_of(name, subject.as_bytes()) {
-            self.last = subject.clone();
-        }
+        // Requests and answers go to a subject once: only a long-lived one is worth its copy.
+        self.last = if subject.is_inbox() {
+            None
+        } else {
+            Some((Bytes::copy_from_slice(name), subject.clone()))
+        };
         Some(subject)
     }
-}
-
-/// Whether `canonical` is `name` with its dots as slashes, nothing being escaped in either.
-fn is_name_of(name: &[u8], canonical: &[u8]) -> bool {
-    let same = |(name, canonical): (&u8, &u8)| match name {
-        b'.' => *canonical == b'/',
-        b'/' | b'%' => false,
-        other => other == canonical,
-    };
-    name.len() == canonical.len() && !name.is_empty() && name.iter().zip(canonical).all(same)
 }
 
 /// Which space a subject of a NATS client means.

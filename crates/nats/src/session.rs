@@ -443,9 +443,7 @@ impl Session for NatsSession {
             Input::Reply(token, reply) => self.reply(token, &reply, out),
             Input::Deliveries(deliveries) => {
                 let receiver = Receiver { private: &self.private, headers: self.options.headers };
-                for delivery in deliveries {
-                    receiver.deliver(now, delivery, &mut self.subscriptions, out);
-                }
+                receiver.deliver(now, deliveries, &mut self.subscriptions, out);
             }
             Input::Notice(notice) => self.notice(&notice, out)?,
             Input::Timeout => self.timeout(now, out)?,

@@ -20,7 +20,7 @@ pub(crate) struct Subscriptions {
 
 /// One subscription.
 #[derive(Debug)]
-struct Subscription {
+pub(crate) struct Subscription {
     sid: Bytes,
     filter: Filter,
     /// Has a queue group.
@@ -33,19 +33,24 @@ struct Subscription {
     max: u64,
 }
 
-/// A message may be sent for this sid.
-#[derive(Debug)]
-pub(crate) struct Admitted {
-    pub(crate) sid: Bytes,
-    /// It was the last one: end these numbers.
-    pub(crate) ended: Option<Numbers>,
-}
-
 /// The numbers of one subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Numbers {
     base: u32,
     both: bool,
+}
+
+impl Subscription {
+    /// The client's name for it.
+    pub(crate) fn sid(&self) -> &[u8] {
+        &self.sid
+    }
+
+    /// Counts one message; tells whether it was the last one.
+    pub(crate) fn count(&mut self) -> bool {
+        self.delivered += 1;
+        self.max != 0 && self.delivered >= self.max
+    }
 }
 
 impl Numbers {
@@ -94,7 +99,7 @@ impl Subscriptions {
 
     /// Ends the subscription of this sid now, or after `max` messages counted from its start.
     ///
-    /// Gives the numbers to end if that is now. Its sid is free again, but messages are admitted
+    /// Gives the numbers to end if that is now. Its sid is free again, but it takes messages
     /// until [`Subscriptions::remove`]: what was routed before the end is still due.
     pub(crate) fn end(&mut self, sid: &Bytes, max: u64) -> Option<Numbers> {
         let base = *self.by_sid.get(sid)?;
@@ -127,14 +132,9 @@ impl Subscriptions {
         all
     }
 
-    /// Counts one message for this number; `None` if the subscription has ended.
-    pub(crate) fn admit(&mut self, number: u32) -> Option<Admitted> {
-        let subscription = self.by_number.get_mut(&(number & !1))?;
-        subscription.delivered += 1;
-        let sid = subscription.sid.clone();
-        let last = subscription.max != 0 && subscription.delivered >= subscription.max;
-        let ended = if last { self.remove(number) } else { None };
-        Some(Admitted { sid, ended })
+    /// The subscription with this number; `None` if it has ended.
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Subscription> {
+        self.by_number.get_mut(&(number & !1))
     }
 
     /// The sid of a subscription without a queue group that matches `reply`, the oldest one.
