@@ -139,12 +139,12 @@ class Server:
         raise AssertionError("no VmRSS")
 
     def data_bytes(self):
-        """Bytes that the data folder takes on the disk, and bytes of its files, whichever is less.
+        """Bytes of the data folder: for each file its length or what it takes on the disk.
 
-        Space that is reserved ahead in a segment file is no stored copy, and neither is a hole.
+        The lesser of both, as neither a hole nor space reserved ahead is a stored copy.
         """
         stats = [path.stat() for path in self.data.rglob("*") if path.is_file()]
-        return min(sum(s.st_size for s in stats), sum(s.st_blocks * 512 for s in stats))
+        return sum(min(each.st_size, each.st_blocks * 512) for each in stats)
 
     def close(self):
         if self.process.poll() is None:
