@@ -9,10 +9,13 @@ use crate::{
     produce, topics, versions,
 };
 
+/// Most things that one request may name where the answer to each is much longer than its name.
+const NAMED_MAX: usize = 10_000;
+
 /// Reads a request and begins its work.
 ///
 /// # Errors
-/// [`DecodeError`] when the body is damaged: the connection ends.
+/// [`DecodeError`] when the body is damaged or names too much: the connection ends.
 pub(crate) fn begin(
     api: ApiKey,
     body: Bytes,
@@ -21,6 +24,9 @@ pub(crate) fn begin(
 ) -> Result<Begun, DecodeError> {
     let version = desk.version();
     let request = AnyRequest::decode(api, version, body.clone(), limits)?;
+    if named(&request) > NAMED_MAX {
+        return Err(DecodeError::TooManyElements);
+    }
     Ok(match request {
         AnyRequest::Produce(request) => produce::begin(&request, desk),
         AnyRequest::Fetch(request) => fetch::begin(request, desk),
@@ -44,4 +50,31 @@ pub(crate) fn begin(
         | AnyRequest::ListGroups(_)
         | AnyRequest::DeleteGroups(_)) => forward::begin(group_request, &body, desk),
     })
+}
+
+/// How many things a request names of which a few bytes lead to a long answer.
+fn named(request: &AnyRequest) -> usize {
+    match request {
+        AnyRequest::FindCoordinator(request) => request.coordinator_keys.len(),
+        AnyRequest::CreateTopics(request) => request.topics.len(),
+        AnyRequest::DeleteTopics(request) => request.topics.len() + request.topic_names.len(),
+        AnyRequest::DescribeConfigs(request) => request.resources.len(),
+        AnyRequest::OffsetFetch(request) => request.groups.len(),
+        AnyRequest::DescribeGroups(request) => request.groups.len(),
+        AnyRequest::DeleteGroups(request) => request.groups_names.len(),
+        AnyRequest::Produce(_)
+        | AnyRequest::Fetch(_)
+        | AnyRequest::ListOffsets(_)
+        | AnyRequest::Metadata(_)
+        | AnyRequest::OffsetCommit(_)
+        | AnyRequest::JoinGroup(_)
+        | AnyRequest::Heartbeat(_)
+        | AnyRequest::LeaveGroup(_)
+        | AnyRequest::SyncGroup(_)
+        | AnyRequest::ListGroups(_)
+        | AnyRequest::ApiVersions(_)
+        | AnyRequest::InitProducerId(_)
+        | AnyRequest::DescribeCluster(_)
+        | AnyRequest::DescribeTopicPartitions(_) => 0,
+    }
 }

@@ -27,6 +27,10 @@ use crate::{dispatch, versions};
 const PENDING_MAX: usize = 256;
 /// Most bytes of responses that wait behind an earlier request; reading waits beyond.
 const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes of requests that are not answered yet; reading waits beyond.
+const PENDING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Most memory that the array elements of one request may take.
+const ELEMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A new connection must have sent a whole request by then.
 const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(30);
 /// A connection without requests is closed after this time (Kafka's `connections.max.idle.ms`).
@@ -44,6 +48,7 @@ pub struct KafkaSession {
     /// The number of the first of `pending`; it only grows.
     first_number: u64,
     held_bytes: usize,
+    pending_bytes: usize,
     /// When the last whole request came or the last response left.
     active_at: Instant,
     greeted: bool,
@@ -54,6 +59,8 @@ pub struct KafkaSession {
 struct Pending {
     header: RequestHeader,
     api: ApiKey,
+    /// Length of the request.
+    bytes: usize,
     state: State,
 }
 
@@ -69,10 +76,11 @@ impl KafkaSession {
     pub fn new(now: Now, peer: Peer) -> Self {
         Self {
             peer,
-            limits: Limits::default(),
+            limits: Limits { element_bytes: ELEMENT_BYTES_MAX, ..Limits::default() },
             pending: VecDeque::new(),
             first_number: 0,
             held_bytes: 0,
+            pending_bytes: 0,
             active_at: now.instant,
             greeted: false,
             draining: false,
@@ -80,15 +88,18 @@ impl KafkaSession {
     }
 
     fn is_full(&self) -> bool {
-        self.pending.len() >= PENDING_MAX || self.held_bytes >= HELD_BYTES_MAX
+        self.pending.len() >= PENDING_MAX
+            || self.held_bytes >= HELD_BYTES_MAX
+            || self.pending_bytes >= PENDING_BYTES_MAX
     }
 
     fn request(&mut self, frame: Bytes, out: &mut Outbox) -> Result<(), Close> {
         let violation = |error: kafka_codec::DecodeError| Close::Violation(error.to_string());
+        let bytes = frame.len();
         let header::Split { header, body } = RequestHeader::split(frame).map_err(violation)?;
         let Some((api, body)) = body else {
             if header.key == ApiKey::ApiVersions.number() {
-                self.answer_in_version_zero(header, &versions::unsupported(), out);
+                self.answer_in_version_zero(header, &versions::unsupported());
                 return Ok(());
             }
             // Nobody knows the form of an answer; Kafka closes here, too.
@@ -108,22 +119,20 @@ impl KafkaSession {
             Begun::Waiting(call) => State::Waiting(call),
             Begun::Ended(step) => encoded(&header, api, step)?,
         };
-        self.held_bytes += state.bytes();
-        self.pending.push_back(Pending { header, api, state });
+        self.push(Pending { header, api, bytes, state });
         Ok(())
     }
 
-    fn answer_in_version_zero(
-        &mut self,
-        header: RequestHeader,
-        response: &ApiVersionsResponse,
-        out: &mut Outbox,
-    ) {
+    fn answer_in_version_zero(&mut self, header: RequestHeader, response: &ApiVersionsResponse) {
         let chunks = response_frame(header.correlation_id, 0, &response.clone().into());
         let state = State::Ready(chunks);
-        self.held_bytes += state.bytes();
-        self.pending.push_back(Pending { header, api: ApiKey::ApiVersions, state });
-        self.flush(out);
+        self.push(Pending { header, api: ApiKey::ApiVersions, bytes: 0, state });
+    }
+
+    fn push(&mut self, pending: Pending) {
+        self.held_bytes += pending.state.bytes();
+        self.pending_bytes += pending.bytes;
+        self.pending.push_back(pending);
     }
 
     fn reply(&mut self, token: Token, reply: Reply, out: &mut Outbox) -> Result<(), Close> {
@@ -142,7 +151,8 @@ impl KafkaSession {
 
     /// Sends what is ready at the front.
     fn flush(&mut self, out: &mut Outbox) {
-        while let Some(Pending { state: State::Ready(chunks), .. }) = self.pending.front() {
+        while let Some(Pending { state: State::Ready(chunks), bytes, .. }) = self.pending.front() {
+            self.pending_bytes -= bytes;
             for chunk in chunks {
                 self.held_bytes -= chunk.len();
                 out.frame(chunk);

@@ -1,11 +1,15 @@
 //! Garbage, hostile lengths, other protocols' greetings, bytes one at a time.
 
-use kafka_codec::messages::{ApiVersionsRequest, MetadataRequest};
-use kafka_codec::{AnyResponse, ApiKey};
+use kafka_codec::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_codec::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_codec::messages::{
+    ApiVersionsRequest, DescribeConfigsRequest, MetadataRequest, ProduceRequest,
+};
+use kafka_codec::{AnyResponse, ApiKey, Records};
 use proptest::prelude::*;
 use protocol::Close;
 
-use crate::client::Client;
+use crate::client::{Client, batch};
 
 #[test]
 fn the_greeting_of_another_protocol_ends_the_connection() {
@@ -41,6 +45,36 @@ fn a_count_beyond_the_frame_ends_the_connection() {
     // Metadata v1 with 2^31 - 1 topics in 4 bytes.
     let frame = b"\0\0\0\x0e\0\x03\0\x01\0\0\0\0\xff\xff\x7f\xff\xff\xff";
     assert!(matches!(client.bytes(frame), Err(Close::Violation(_))));
+}
+
+#[test]
+fn many_short_names_do_not_become_a_long_answer() {
+    let resource = DescribeConfigsResource {
+        resource_type: 4,
+        resource_name: "1".into(),
+        configuration_keys: None,
+    };
+    let ask = |count: usize| {
+        let resources = vec![resource.clone(); count];
+        Client::new().send(DescribeConfigsRequest { resources, ..Default::default() }, 4)
+    };
+    assert_eq!(ask(100), Ok(()));
+    assert!(matches!(ask(10_001), Err(Close::Violation(_))));
+}
+
+#[test]
+fn unanswered_requests_are_bounded_in_bytes() {
+    let mut client = Client::new();
+    let records = Some(Records::from(batch(0, 1 << 20)));
+    let partition_data = vec![PartitionProduceData { index: 0, records }];
+    let topic = TopicProduceData { partition_data, ..Default::default() };
+    let produce = ProduceRequest { acks: -1, topic_data: vec![topic], ..Default::default() };
+    let mut taken = 0;
+    while !client.paused {
+        client.send(produce.clone(), 9).unwrap();
+        taken += 1;
+    }
+    assert_eq!(taken, 32, "one MiB each");
 }
 
 proptest! {
