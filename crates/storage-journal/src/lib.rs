@@ -1,6 +1,12 @@
 //! The journal: groups and frames on segment files behind a virtual file system.
 //!
 //! ```text
+//!  journal  the engine: a queue, a lane that commits groups, readers beside it
+//!  lane     writes -> plan -> frames -> one write, one sync -> index -> completions
+//!  cleaner  reclaims the oldest segments
+//!  view     what readers share with the lane: index, segments, newest batches
+//!  entry    batches and after-images as bodies of frames
+//!
 //!  frame    one entry or one list of after-images, CRC seeded by its segment
 //!  group    frames that commit together: one aligned write, all or nothing
 //!  segment  a file of groups behind a header that links it to its predecessor
@@ -12,11 +18,19 @@
 //! Everything that touches a disk goes through [`vfs::Vfs`], so that the whole engine runs on the
 //! simulated disk of [`sim`].
 
+mod cleaner;
+mod entry;
 pub mod frame;
 pub mod group;
+pub mod journal;
+mod lane;
 pub mod random;
 pub mod recovery;
 pub mod segment;
 pub mod sim;
 pub mod vfs;
+mod view;
 pub mod wal;
+
+pub use journal::{Journal, OpenError};
+pub use lane::Options;

@@ -129,6 +129,21 @@ impl Wal {
         self.current.header.sequence
     }
 
+    /// Where the next group of the current segment goes.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The sizes that it was opened with.
+    pub fn options(&self) -> WalOptions {
+        self.options
+    }
+
+    /// Takes no more writes, as after a failed sync.
+    pub fn poison(&mut self) {
+        self.poisoned = true;
+    }
+
     /// True after a failed sync.
     pub fn poisoned(&self) -> bool {
         self.poisoned
@@ -168,10 +183,24 @@ impl Wal {
         let end = position + bytes.len() as u64;
         let written = vfs::write_all(self.current.file(), bytes, position);
         group.unseal(length);
-        written.map_err(WriteError::Refused)?;
+        if let Err(error) = written {
+            return Err(self.withdraw(position, error));
+        }
         self.position = end;
         self.written_lsn = lsn;
         Ok(Placed { segment: self.current.header.sequence, position, lsn })
+    }
+
+    /// Makes sure that a group of which only a part was written can never pass for a whole one,
+    /// whatever stood there before.
+    fn withdraw(&mut self, position: u64, error: io::Error) -> WriteError {
+        let nothing_there = self.current.file().length().is_ok_and(|length| length <= position);
+        let zeros = [0; crate::group::HEADER_BYTES];
+        if nothing_there || vfs::write_all(self.current.file(), &zeros, position).is_ok() {
+            return WriteError::Refused(error);
+        }
+        self.poisoned = true;
+        WriteError::Poisoned
     }
 
     /// Makes every group written so far durable.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -61,6 +62,19 @@ struct Row {
 struct Cursor {
     state: CursorState,
     home: u32,
+}
+
+/// Names one row: anything of the state but a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowKey {
+    /// A log without its records.
+    Log(LogId),
+    /// A cursor.
+    Cursor(Bytes, LogId),
+    /// A producer's window on a log.
+    Producer(LogId, i64),
+    /// A row of a table.
+    Row(Arc<str>, Bytes),
 }
 
 /// What an image of a log or a small row counts for.
@@ -396,35 +410,52 @@ impl<P: Place> State<P> {
         self.live.values().sum()
     }
 
-    /// Images of everything but batches whose newest image is at or below `home`.
-    pub fn rows_up_to(&self, home: u32) -> Vec<Image> {
-        let mut logs: Vec<_> = self
-            .logs
-            .values()
-            .filter(|log| log.known && (log.row_home <= home || log.next_home <= home))
-            .map(|log| log.row)
-            .collect();
-        logs.sort_unstable_by_key(|row| row.log);
-        let mut images: Vec<_> = logs.into_iter().map(Image::Log).collect();
-        for ((name, log), cursor) in &self.cursors {
-            if cursor.home <= home {
-                let state = Some(cursor.state.clone());
-                images.push(Image::Cursor { name: name.clone(), log: *log, state });
-            }
-        }
+    /// Everything but batches whose newest image is at or below `home`: logs first, since all
+    /// else is about them.
+    pub fn rows_up_to(&self, home: u32) -> Vec<RowKey> {
+        let old = |log: &&Log<P>| log.known && (log.row_home <= home || log.next_home <= home);
+        let mut keys: Vec<_> =
+            self.logs.values().filter(old).map(|log| RowKey::Log(log.row.log)).collect();
+        let cursors = self.cursors.iter().filter(|(_, cursor)| cursor.home <= home);
+        keys.extend(cursors.map(|((name, log), _)| RowKey::Cursor(name.clone(), *log)));
         for log in self.logs.values().filter(|log| log.row.mode != Mode::Memory) {
-            for (id, known) in log.producers.iter().filter(|(_, known)| known.home <= home) {
-                let window = known.window.clone();
-                images.push(Image::Producer { log: log.row.log, id: *id, window });
-            }
+            let producers = log.producers.iter().filter(|(_, known)| known.home <= home);
+            keys.extend(producers.map(|(id, _)| RowKey::Producer(log.row.log, *id)));
         }
         for (table, rows) in &self.tables {
-            for (key, row) in rows.iter().filter(|(_, row)| row.home <= home) {
+            let table: Arc<str> = Arc::from(table.as_ref());
+            let rows = rows.iter().filter(|(_, row)| row.home <= home);
+            keys.extend(rows.map(|(key, _)| RowKey::Row(table.clone(), key.clone())));
+        }
+        keys
+    }
+
+    /// The image of a row as it is now, unless it is gone or has a newer home than `home`.
+    pub fn image(&self, key: &RowKey, home: u32) -> Option<Image> {
+        match key {
+            RowKey::Log(id) => {
+                let log = self.logs.get(id)?;
+                let old = log.known && (log.row_home <= home || log.next_home <= home);
+                old.then_some(Image::Log(log.row))
+            }
+            RowKey::Cursor(name, log) => {
+                let cursor = self.cursors.get(&(name.clone(), *log))?;
+                let state = Some(cursor.state.clone());
+                let image = Image::Cursor { name: name.clone(), log: *log, state };
+                (cursor.home <= home).then_some(image)
+            }
+            RowKey::Producer(log, id) => {
+                let known = self.logs.get(log)?.producers.get(id)?;
+                let window = known.window.clone();
+                (known.home <= home).then_some(Image::Producer { log: *log, id: *id, window })
+            }
+            RowKey::Row(table, key) => {
+                let row = self.tables.get(table.as_ref())?.get(key)?;
                 let (key, value) = (key.clone(), Some(row.value.clone()));
-                images.push(Image::Row { table: Cow::Owned(table.to_string()), key, value });
+                let table = Cow::Owned(table.to_string());
+                (row.home <= home).then_some(Image::Row { table, key, value })
             }
         }
-        images
     }
 
     /// The image of a batch that is to be moved, if it is still at the place where it was found.

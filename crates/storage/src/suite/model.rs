@@ -202,6 +202,24 @@ impl Model {
         self.logs.iter().filter(|(_, log)| !log.dropped).map(|(id, _)| *id).collect()
     }
 
+    /// Whether a write that fits is answered only once it is synced.
+    pub fn waits(&self, write: &Write) -> bool {
+        let durable = |op: &Op| match op {
+            Op::Append(append) => {
+                self.logs.get(&append.log).is_some_and(|log| log.mode == Mode::Durable)
+            }
+            Op::CreateLog { .. }
+            | Op::DropLog(_)
+            | Op::Trim { .. }
+            | Op::Delete { .. }
+            | Op::Cursor { .. }
+            | Op::Settle { .. }
+            | Op::Put { .. }
+            | Op::Remove { .. } => false,
+        };
+        write.mode == Mode::Durable || write.ops.iter().any(durable)
+    }
+
     /// An id that was never used.
     pub fn fresh_id(&self) -> u64 {
         self.logs.last_key_value().map_or(1, |(id, _)| id.0 + 1)
