@@ -136,6 +136,8 @@ pub struct Stream {
     pub max_bytes: Bounded<ByteSize>,
     /// Where it is declared.
     pub place: Place,
+    /// Where each of its keys stands.
+    pub places: Vec<(&'static str, Place)>,
 }
 
 impl Config {
@@ -181,6 +183,7 @@ impl Stream {
             max_age: Bounded(None),
             max_bytes: Bounded(None),
             place,
+            places: Vec::new(),
         }
     }
 }

@@ -1,15 +1,22 @@
 //! The storage engines: one line for each.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use storage::memory::Memory;
+use storage_journal::vfs::RealFs;
+use storage_journal::{Journal, Options};
 
 use crate::config::{Config, Engine};
 
-/// Why the engine does not open: one line.
+/// Why the engine does not open: one line that names the data folder.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unusable(pub(crate) String);
+#[error("data folder {folder}: {why}")]
+pub struct Unusable {
+    folder: String,
+    why: String,
+}
 
 /// Opens the engine that the configuration names.
 ///
@@ -18,9 +25,24 @@ pub struct Unusable(pub(crate) String);
 /// [`Unusable`].
 pub fn open(config: &Config) -> Result<Arc<dyn storage::Engine>, Unusable> {
     match config.storage.engine {
+        Engine::Journal => Ok(Arc::new(journal(&config.data, config.storage.segment_bytes.0)?)),
         Engine::Memory => Ok(Arc::new(Memory::new())),
-        Engine::Journal => {
-            Err(Unusable("this build has no journal; set storage.engine = \"memory\"".to_owned()))
-        }
     }
+}
+
+fn journal(folder: &Path, segment_bytes: u64) -> Result<Journal, Unusable> {
+    let unusable = |why: String| Unusable { folder: folder.display().to_string(), why };
+    let files = RealFs::open(folder).map_err(|error| {
+        unusable(format!("it cannot be made: {error}; set data to a folder that can be written"))
+    })?;
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).map_err(|error| unusable(format!("no randomness: {error}")))?;
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let options = Options {
+        segment_bytes,
+        seed: u128::from_be_bytes(seed),
+        wall_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX),
+        ..Options::default()
+    };
+    Journal::open(Arc::new(files), options).map_err(|error| unusable(error.to_string()))
 }

@@ -76,7 +76,7 @@ impl Loaded {
             ("limits.outbound_bytes", config.limits.outbound_bytes.0, 64 * kib..=4096 * mib),
             ("limits.session_messages", config.limits.session_messages.into(), 1..=1_000_000),
             ("limits.subscriptions", config.limits.subscriptions.into(), 1..=10_000_000),
-            ("storage.segment_bytes", config.storage.segment_bytes.0, mib..=4096 * mib),
+            ("storage.segment_bytes", config.storage.segment_bytes.0, mib..=1024 * mib),
             (protocols::DEFAULT_PARTITIONS, config.catalogue.default_partitions.into(), 1..=1_000),
             ("default_stream.partitions", config.default_stream.partitions.into(), 1..=1_000),
         ];
@@ -132,22 +132,23 @@ fn small(bytes: u64) -> usize {
 }
 
 fn declaration(stream: &Stream) -> Result<StreamDeclaration, Invalid> {
-    let invalid = |what| Invalid { place: stream.place.clone(), what };
+    let invalid = |key: &str, what: String| {
+        let place = stream.places.iter().find(|(name, _)| *name == key);
+        let place = place.map_or(&stream.place, |(_, place)| place).clone();
+        Invalid { place, what: format!("stream.{key}: {what}") }
+    };
     if stream.name.is_empty() {
-        return Err(invalid("a stream needs a name".to_owned()));
+        return Err(invalid("name", "a stream needs a name".to_owned()));
     }
     if !protocols::is_stream_name(&stream.name) {
         let what = "letters, digits, '.', '_' and '-', at most 249 of them";
-        let name = &stream.name;
-        return Err(invalid(format!("stream.name: expected {what}, found {name:?}")));
+        return Err(invalid("name", format!("expected {what}, found {:?}", stream.name)));
     }
     if stream.partitions > 1_000 {
         let found = stream.partitions;
-        return Err(invalid(format!("stream.partitions: expected 0 to 1000, found {found}")));
+        return Err(invalid("partitions", format!("expected 0 to 1000, found {found}")));
     }
-    let filter = |text: &String| {
-        protocols::filter(text).map_err(|what| invalid(format!("stream.filters: {what}")))
-    };
+    let filter = |text: &String| protocols::filter(text).map_err(|what| invalid("filters", what));
     Ok(StreamDeclaration {
         name: Bytes::copy_from_slice(stream.name.as_bytes()),
         filters: stream.filters.iter().map(filter).collect::<Result<_, _>>()?,

@@ -110,6 +110,7 @@ fn streams(
                 let what = bad_value(&row.path(), row.expected, &found(source, value));
                 return Err(source.invalid(value.span().start, what));
             }
+            stream.places.push((row.name, source.place(key.span().start)));
         }
         loaded.config.streams.push(stream);
     }

@@ -168,7 +168,7 @@ pub const KEYS: &[Key<Config>] = &[
         "storage",
         "segment_bytes",
         storage.segment_bytes,
-        "Size at which a new segment file is begun."
+        "Size at which a new segment file is begun, at most 1GiB."
     ),
     key!(
         Config,

@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn the_block_is_used_again_unless_a_part_is_held() {
         let mut scratch = Scratch::default();
-        let first = scratch.place(b"").as_ptr();
+        let first = scratch.place(b"").as_ptr().addr();
         for round in 0..100_u8 {
             scratch.place(b"ab")[2] = round;
             assert_eq!(scratch.take(3), [b'a', b'b', round].as_slice());
@@ -58,7 +58,8 @@ mod tests {
             scratch.place(b"");
             drop(scratch.take(READ));
         }
-        assert_eq!(scratch.place(b"").as_ptr(), first, "the same memory");
+        let now = scratch.place(b"").as_ptr().addr();
+        assert!((first..first + BLOCK).contains(&now), "the same memory");
         scratch.place(b"")[0] = 7;
         let held = scratch.take(1);
         for _ in 0..10 {
