@@ -117,6 +117,14 @@ pub(crate) struct Content {
 }
 
 impl Assembly {
+    /// Bytes of a body that is not whole.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Body(body) => body.parts.len(),
+            Self::Idle | Self::Header(_) => 0,
+        }
+    }
+
     /// Why a method cannot come now, if it cannot.
     pub(crate) fn refuse_method(&self) -> Result<(), Failure> {
         match self {

@@ -21,6 +21,9 @@ use crate::handshake::stripped;
 use crate::running::{Flight, Returned, Running, Step};
 use crate::session::Cx;
 
+/// Most bytes of unfinished messages on all channels of a connection.
+const ASSEMBLING_MAX: usize = 64 << 20;
+
 /// Class and method of what fails here.
 const PUBLISH: (u16, u16) = (basic::CLASS_ID, basic::Publish::METHOD_ID);
 
@@ -123,7 +126,15 @@ impl Running {
         payload: Bytes,
     ) -> Result<(), Failure> {
         let Some(channel) = self.channel(number) else { return Ok(()) };
-        match channel.assembly.body(payload)? {
+        let before = channel.assembly.held();
+        let content = channel.assembly.body(payload)?;
+        let after = channel.assembly.held();
+        self.assembling = (self.assembling + after).saturating_sub(before);
+        if self.assembling > ASSEMBLING_MAX {
+            let text = format!("more than {ASSEMBLING_MAX} bytes of unfinished messages");
+            return Err(Failure::new(ReplyCode::ResourceError, text));
+        }
+        match content {
             Some(content) => self.publish(cx, number, content),
             None => Ok(()),
         }

@@ -13,7 +13,7 @@ use protocol::{
 use crate::arguments;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, Object, broken_contract};
-use crate::running::{Bind, Consumer, Running, Step, Target, Waiting};
+use crate::running::{Bind, Consumer, EXCLUSIVE_MAX, Running, Step, Target, Waiting};
 use crate::session::{Cx, End};
 
 type Outcome = Result<(), Failure>;
@@ -263,7 +263,8 @@ impl Running {
         let name = ShortStr::new(declaration.name.clone()).unwrap_or_default();
         match reply {
             Reply::Declared(Declared::Queue(QueueStatus { ready, consumers, .. })) => {
-                if declaration.exclusive && !self.exclusive.contains(&name) {
+                let room = self.exclusive.len() < EXCLUSIVE_MAX;
+                if declaration.exclusive && room && !self.exclusive.contains(&name) {
                     self.exclusive.push(name.clone());
                 }
                 self.declared_queue(cx, number, &name, nowait, (*ready, *consumers));

@@ -23,6 +23,9 @@ const AWAITED: Token = Token(0);
 /// Most windows of ended consumers that a channel keeps apart before it uses them again.
 const RETIRED_MAX: usize = 1024;
 
+/// Most exclusive queues that a connection remembers.
+pub(crate) const EXCLUSIVE_MAX: usize = 1024;
+
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) node: Arc<Node>,
@@ -35,8 +38,11 @@ pub(crate) struct Running {
     /// While this is set, nothing is read.
     pub(crate) waiting: Option<Waiting>,
     pub(crate) known: Known,
-    /// Exclusive queues that were declared here: they are gone before close-ok is sent.
+    /// Exclusive queues that were declared here: they are gone before close-ok is sent. Beyond
+    /// [`EXCLUSIVE_MAX`] they are gone soon after it.
     pub(crate) exclusive: Vec<ShortStr>,
+    /// Bytes of bodies that are not whole.
+    pub(crate) assembling: usize,
     generations: u64,
     /// The last number given to a consumer, a subscription or a window.
     numbers: u32,
@@ -220,6 +226,7 @@ impl Running {
             waiting: None,
             known: Known::default(),
             exclusive: Vec::new(),
+            assembling: 0,
             generations: 0,
             numbers: 0,
             windows_free: Vec::new(),
@@ -328,6 +335,7 @@ impl Running {
             });
             self.windows_free.extend(known.window);
         }
+        self.assembling = self.assembling.saturating_sub(channel.assembly.held());
         settle(cx, channel.unsettled.take_all(), Settlement::Requeue);
         self.windows_free.extend(channel.window);
         self.windows_free.append(&mut channel.retired);

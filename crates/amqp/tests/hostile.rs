@@ -125,3 +125,30 @@ fn announced_bodies_take_no_memory_until_they_come() {
     rig.nothing_sent();
     rig.no_requests();
 }
+
+#[test]
+fn unfinished_bodies_of_a_connection_have_a_limit() {
+    let mut rig = Rig::open();
+    let half = bytes::Bytes::from(vec![0; 130_000]);
+    let header = amqp_codec::ContentHeader {
+        body_size: 1_048_576,
+        properties: amqp_codec::Properties::default(),
+    };
+    for number in 1..=100 {
+        rig.open_channel(number);
+        rig.send(number, basic::Publish { routing_key: text("q"), ..basic::Publish::default() });
+        rig.frame(&Frame::Header { channel: number, header: header.clone() });
+        for _ in 0..8 {
+            rig.frame(&Frame::Body { channel: number, payload: half.clone() });
+            if !rig.sent.is_empty() {
+                assert!(number > 60, "64 MiB and not less");
+                rig.connection_error(
+                    506,
+                    "RESOURCE_ERROR - more than 67108864 bytes of unfinished messages",
+                );
+                return;
+            }
+        }
+    }
+    panic!("no limit");
+}
