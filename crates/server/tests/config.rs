@@ -74,7 +74,7 @@ fn a_bad_value_is_named_with_its_line_key_and_what_was_expected() {
     );
     check_line(
         "[limits]\n# too much\nmessage_bytes = \"1GiB\"\n",
-        "robust.toml:3: limits.message_bytes: expected 1024 to 8388608, found 1073741824",
+        "robust.toml:3: limits.message_bytes: expected 1 to 8388608, found 1073741824",
     );
     check_line(
         "[default_stream]\nmax_age = 7\n",

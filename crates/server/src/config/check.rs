@@ -69,7 +69,7 @@ impl Loaded {
         let mib: u64 = 1 << 20;
         let ranges: [(&str, u64, RangeInclusive<u64>); 11] = [
             ("node.workers", config.node.workers.into(), 0..=64),
-            ("limits.message_bytes", config.limits.message_bytes.0, kib..=8 * mib),
+            ("limits.message_bytes", config.limits.message_bytes.0, 1..=8 * mib),
             ("limits.headers", config.limits.headers.into(), 16..=65_536),
             ("limits.connections", config.limits.connections.into(), 1..=4_000_000),
             ("limits.requests", config.limits.requests.into(), 1..=1_000_000),

@@ -1,6 +1,5 @@
 //! Kinds of values: how each is read from the file, from text, and written back.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -105,13 +104,7 @@ impl Setting for ByteSize {
     }
 
     fn to_toml(&self) -> String {
-        if self.0 < 1024 { self.0.to_string() } else { in_units(self.0, &SIZES[..5]) }
-    }
-}
-
-impl fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.to_toml().trim_matches('"'))
+        self.0.to_string()
     }
 }
 
@@ -144,7 +137,7 @@ impl Setting for Bounded<ByteSize> {
     }
 
     fn to_toml(&self) -> String {
-        self.0.map_or_else(|| "\"none\"".to_owned(), |size| size.to_toml())
+        self.0.map_or_else(|| "\"none\"".to_owned(), |size| in_units(size.0, &SIZES[..5]))
     }
 }
 
@@ -307,9 +300,9 @@ mod tests {
         assert_eq!(read("lots"), None);
         assert_eq!(read("-1"), None);
         assert_eq!(read("99999999999TiB"), None, "larger than any number");
-        assert_eq!(ByteSize(64 << 20).to_toml(), "\"64MiB\"");
-        assert_eq!(ByteSize(1000).to_toml(), "1000");
-        assert_eq!(ByteSize(1500).to_toml(), "\"1500B\"");
+        assert_eq!(ByteSize(1024).to_toml(), "1024");
+        assert_eq!(Bounded(Some(ByteSize(64 << 20))).to_toml(), "\"64MiB\"");
+        assert_eq!(Bounded(Some(ByteSize(1500))).to_toml(), "\"1500B\"");
     }
 
     #[test]

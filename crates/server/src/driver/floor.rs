@@ -153,7 +153,7 @@ impl<C> Floor<C> {
         self.away_bytes = 0;
     }
 
-    /// Hands another worker a connection that was accepted here.
+    /// Gathers something for another worker.
     pub(super) fn post(&mut self, worker: usize, parcel: Parcel<C>, bytes: usize) {
         if let Some((parcels, gathered)) = self.away.get_mut(worker) {
             parcels.push(parcel);
