@@ -514,6 +514,8 @@ impl Core {
                 Ok(id) => is_durable(id),
                 Err(refusal) => return turn.refuse(conn, token, refusal),
             },
+            // The shared space has no name; it is always there.
+            BindTarget::Space(name) if name.is_empty() => true,
             BindTarget::Space(name) => match self.catalogue.space(name) {
                 Some(space) => space.durable || space.builtin,
                 None => return turn.refuse(conn, token, Refusal::NotFound),
@@ -724,8 +726,11 @@ impl Core {
     }
 }
 
-/// The space of this name, among those that are declared.
+/// The space of this name, among those that are declared; the shared one without a name.
 pub(crate) fn space_named(name: &[u8]) -> Space {
+    if name.is_empty() {
+        return Space::SHARED;
+    }
     Space::named(&format!("exchange/{}", String::from_utf8_lossy(name)))
 }
 

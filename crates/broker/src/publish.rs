@@ -429,8 +429,8 @@ fn home_of(
     route: &Route,
     conn: Option<ConnId>,
 ) -> (Option<LogId>, Mode) {
-    let Address::Subject(space, subject) = &message.address else { return (None, Mode::Durable) };
-    if !space.is_shared() || subject.is_private() || subject.is_inbox() || subject.is_none() {
+    let Address::Subject(_, subject) = &message.address else { return (None, Mode::Durable) };
+    if !route.shared || subject.is_private() || subject.is_inbox() || subject.is_none() {
         return (None, Mode::Durable);
     }
     let key = message.record.key.as_ref();

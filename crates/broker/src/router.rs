@@ -40,6 +40,8 @@ pub(crate) struct Route {
     pub(crate) queues: Vec<u64>,
     /// What depends on the message's headers as well.
     pub(crate) conditional: Vec<(Arc<HeaderMatch>, Onward)>,
+    /// It passes through the shared space, where streams capture.
+    pub(crate) shared: bool,
     pub(crate) home: Option<Arc<Home>>,
     /// Until when (ms since 1970) a view of the subject is being read.
     pub(crate) lease: Option<Arc<AtomicI64>>,
@@ -144,8 +146,9 @@ impl Router {
         walk.space(space, subject);
         let Walk { mut visited, found, .. } = walk;
         let mut route = found.into_route();
-        if space.is_shared() {
-            route.home = self.home(space, subject);
+        if visited.contains(&Space::SHARED) {
+            route.shared = true;
+            route.home = self.home(&Space::SHARED, subject);
             route.lease = self.leases.get(subject).cloned();
         }
         // Conditional bindings: what lies behind them is routed apart, each space once.

@@ -245,11 +245,15 @@ pub(crate) fn subscribe(
     if durable {
         grant.write(&mut memo);
     }
+    // Shares of one name and different filters are different shares [MQTT-4.8.2-1].
+    let group = wanted.group.map(|name| {
+        if durable { name } else { [&name[..], b"/", &wanted.filter.to_bytes()].concat().into() }
+    });
     Request::Subscribe(protocol::Subscribe {
         number,
         space: wanted.space,
         filter: wanted.filter,
-        group: wanted.group,
+        group,
         durable,
         skip_own: grant.no_local,
         start,

@@ -185,6 +185,30 @@ fn spaces_lead_to_spaces_by_headers_and_in_circles_and_hit_each_queue_once() {
 }
 
 #[test]
+fn a_space_that_leads_to_the_shared_one_is_heard_and_stored_there() {
+    let mut world = World::new();
+    world.ask(conn(1), Request::Declare(Declare::Space(space("private"))));
+    world.subscribe(conn(2), 1, "a/#", false);
+    let opened = Binding {
+        target: BindTarget::Space(Bytes::new()),
+        ..binding(Space::named("exchange/private"), "unused", Filter::amqp(b"a.#").unwrap())
+    };
+    let reply = world.ask(conn(1), Request::Bind(opened));
+    assert!(matches!(reply, Some(Reply::Done)), "{reply:?}");
+    let mut publish = message("a/b", "x", AtLeastOnce);
+    let Address::Subject(_, subject) = publish.to else { panic!("a subject") };
+    publish.to = Address::Subject(Space::named("exchange/private"), subject);
+    world.ask(conn(9), Request::Publish(publish));
+    assert_eq!(world.take(conn(2)), ["x"]);
+    let stream = protocol::StreamRef::Name(Bytes::from_static(b"a.b"));
+    let request = Request::DescribeStreams { streams: Some(vec![stream]), create: false };
+    match world.ask(conn(1), request) {
+        Some(Reply::Streams(statuses)) => assert_eq!(statuses[0].refused, None),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn declarations_are_compared_and_exclusive_queues_are_closed_to_others() {
     let mut world = World::new();
     declare(&mut world, 1, queue("q", true));

@@ -48,7 +48,7 @@ fn the_same_filter_keeps_its_number_and_says_what_it_wants_of_last_values() {
 fn a_shared_subscription_is_a_group_and_gets_no_last_values() {
     let mut script = Script::open(V5);
     let said = script.say(subscribe(1, "$share/g/a/#", options(AtLeastOnce)));
-    assert_eq!(said, "subscribe 0 a/# group=g Now");
+    assert_eq!(said, "subscribe 0 a/# group=g/\0a/# Now");
     let no_local = SubscriptionOptions { no_local: true, ..quiet(AtMostOnce) };
     assert_eq!(script.say(subscribe(2, "a/#", no_local)), "subscribe 1 a/# skip-own Now");
     let said = script.say(subscribe(3, "$share/g/b", no_local));
