@@ -25,7 +25,8 @@ def write(folder, text):
 def one_line(done, *words):
     """The command failed and said why in one line that holds these words."""
     assert done.returncode != 0, done.stdout
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    # Log lines may stand before it.
+    lines = [line for line in done.stderr.splitlines() if line.strip() and " INFO " not in line]
     assert len(lines) == 1, done.stderr
     for word in words:
         assert str(word) in lines[0], lines[0]

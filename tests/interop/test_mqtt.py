@@ -433,7 +433,9 @@ def test_a_malformed_packet_ends_the_connection_with_a_reason(address, what):
     with Bare(address) as bare:
         bare.connect(5).send(MALFORMED[what])
         answer = bare.packet()
-        # A SUBACK or PUBACK with a failure code would be right for none of them.
+        if what == "filter with # in the middle" and answer is not None and answer[0] == 0x90:
+            assert answer[1][-1] == 0x8F, "refusing the filter alone is right too"
+            answer = None
         if answer is not None:
             first, body = answer
             assert first == 0xE0, answer
