@@ -12,11 +12,11 @@ use crate::failure::{Failure, VHOST};
 use crate::login::{self, LoginFault};
 use crate::session::End;
 
-/// What the server can do, and does.
+/// What the server can do, and does. `connection.blocked` joins them once the engine tells of pressure
+/// before it refuses.
 const CAPABILITIES: &[&str] = &[
     "authentication_failure_close",
     "basic.nack",
-    "connection.blocked",
     "consumer_cancel_notify",
     "consumer_priorities",
     "direct_reply_to",
