@@ -62,9 +62,10 @@ def test_each_part_of_a_message_arrives_by_the_field_map(ours, fields, token, so
         assert got["timestamp"] == sent["timestamp"], got
     elif target == "kafka":
         assert abs(got["timestamp"] / 1_000 - time.time()) < 60, "the time of its arrival"
-    if "replyto" in sent and shows("replyto"):
+    # AMQP's is the name of a queue, which is no subject that Kafka could show.
+    if "replyto" in sent and shows("replyto") and (source, target) != ("amqp", "kafka"):
         assert got["replyto"], got
-        if target == "kafka" and source != "amqp":
+        if target == "kafka":
             assert got["replyto"] == sent["replyto"], got
     if target == "kafka" and "key" not in sent:
         assert got["key"] == ".".join(tokens).encode(), "without a key the subject is shown"
@@ -204,14 +205,16 @@ def test_subjects_that_need_escaping_have_one_form_in_each_protocol(ours, token)
     """A dot inside an MQTT level is no separator, and a slash inside a NATS token neither."""
     with Client(ours.address("mqtt")) as mqtt, Bare(ours.address("nats")) as nats:
         nats.send(f"SUB {token}.> 1\r\n").ping()
+        other = Bare(ours.address("nats"))
         mqtt.subscribe(f"{token}/#", 1)
         mqtt.publish(f"{token}/a.b/c", b"1", 1)
         subject = nats.message()[0].decode()
         assert len(subject.split(".")) == 3 and subject != f"{token}.a.b.c"
-        nats.send(f"PUB {subject} 1\r\n2\r\n").ping()
+        other.send(f"PUB {subject} 1\r\n2\r\n").ping()
         assert [mqtt.next().topic for _ in range(2)] == [f"{token}/a.b/c"] * 2, "there and back"
-        nats.send(f"PUB {token}.a.b.c 1\r\n3\r\n").ping()
+        other.send(f"PUB {token}.a.b.c 1\r\n3\r\n").ping()
         assert mqtt.next().topic == f"{token}/a/b/c"
+        other.close()
 
 
 def test_private_subjects_do_not_cross(ours, token):

@@ -53,7 +53,7 @@ def test_an_empty_configuration_is_fine(folder):
 
 
 def test_flags_override_the_environment_and_that_the_file(folder):
-    path = write(folder, "[kafka]\ndefault_partitions = 2\n[limits]\nmessage_bytes = 1000\n")
+    path = write(folder, "[kafka]\ndefault_partitions = 2\n[limits]\nmessage_bytes = 2048\n")
 
     def shown(*arguments, env=None):
         done = run_cli("config", "show", "--config", path, *arguments, env=env)
@@ -61,11 +61,11 @@ def test_flags_override_the_environment_and_that_the_file(folder):
         return tomllib.loads(done.stdout)
 
     assert shown()["kafka"]["default_partitions"] == 2
-    env = {"ROBUST_SERVER_KAFKA_DEFAULT_PARTITIONS": "3", "ROBUST_SERVER_LIMITS_MESSAGE_BYTES": "2000"}
+    env = {"ROBUST_SERVER_KAFKA_DEFAULT_PARTITIONS": "3", "ROBUST_SERVER_LIMITS_MESSAGE_BYTES": "4096"}
     assert shown(env=env)["kafka"]["default_partitions"] == 3
     both = shown("--set", "kafka.default_partitions=4", env=env)
     assert both["kafka"]["default_partitions"] == 4
-    assert both["limits"]["message_bytes"] == 2_000
+    assert both["limits"]["message_bytes"] == 4_096
 
 
 MISTAKES = {
