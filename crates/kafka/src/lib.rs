@@ -8,6 +8,7 @@
 //! produce, fetch, list_offsets                            batches, opaque
 //! coordinator    where groups live; producer ids
 //! forward, offsets_by_id                                  group requests on their way to the module
+//! group          the module: consumer groups and their offsets
 //! refusal        what a refusal is called in Kafka
 //! ```
 //!
@@ -21,6 +22,7 @@ mod describe_topics;
 mod dispatch;
 mod fetch;
 mod forward;
+pub mod group;
 mod list_offsets;
 mod metadata;
 mod offsets_by_id;
