@@ -17,6 +17,7 @@ help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
 
 run: build ## build and start the server (RUN_ARGS="start --config my.toml")
+	@scripts/install-clients.sh try
 	@exec $(SERVER) $(RUN_ARGS)
 
 test: lint unit fuzz interop ## everything that CI runs

@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
 # The clients that the interop tests drive, each from its own registry, in $ROBUSTMQ_CACHE.
+#
+#   install-clients.sh        all of them
+#   install-clients.sh try    mosquitto's and the Python ones: what README's first lines use
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -10,8 +13,10 @@ mkdir -p "$CACHE"
 exec 9>"$CACHE/clients.lock"
 flock 9
 
-packages_for python3:python3 mosquitto_pub:mosquitto-clients kcat:kcat \
-    java:default-jre-headless mvn:maven node:nodejs npm:npm go:golang-go
+only=${1:-all}
+packages_for python3:python3 mosquitto_pub:mosquitto-clients
+[ "$only" = try ] || packages_for kcat:kcat java:default-jre-headless mvn:maven \
+    node:nodejs npm:npm go:golang-go
 # A Python of the distribution comes without ensurepip.
 python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
 
@@ -25,6 +30,7 @@ if ! stamped venv "$clients/requirements.txt" || ! "$CACHE/venv/bin/python" -c '
     stamp venv "$clients/requirements.txt"
 fi
 ln -sfn "$CACHE/venv" .venv
+[ "$only" != try ] || exit 0
 
 if ! stamped npm "$clients/node/package.json" "$clients/node/package-lock.json"; then
     say "installing Node clients"
