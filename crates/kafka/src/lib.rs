@@ -35,7 +35,7 @@ mod versions;
 pub use session::KafkaSession;
 pub use versions::advertised;
 
-use protocol::{Now, Peer, Protocol, Session};
+use protocol::{Module, Now, Peer, Protocol, Session};
 
 /// The name of the module that coordinates groups.
 pub const GROUP_MODULE: &str = "kafka-groups";
@@ -55,5 +55,9 @@ impl Protocol for Kafka {
 
     fn open(&self, now: Now, peer: Peer) -> Box<dyn Session> {
         Box::new(KafkaSession::new(now, peer))
+    }
+
+    fn modules(&self, seed: u64) -> Vec<Box<dyn Module>> {
+        vec![Box::new(group::Groups::new(seed))]
     }
 }

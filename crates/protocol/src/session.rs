@@ -180,8 +180,8 @@ pub trait Protocol: Send + Sync {
         Vec::new()
     }
 
-    /// Replicated state machines of this protocol.
-    fn modules(&self) -> Vec<Box<dyn Module>> {
+    /// Replicated state machines of this protocol; what they make up comes from the seed.
+    fn modules(&self, _seed: u64) -> Vec<Box<dyn Module>> {
         Vec::new()
     }
 }

@@ -85,9 +85,10 @@ pub fn run(loaded: &Loaded, checked: Checked, began: Instant) -> Result<(), Star
     let (polls, mailboxes) =
         driver::mailboxes(checked.workers).map_err(system("sockets cannot be waited for"))?;
     let node = Arc::new(node(loaded, &checked, &*engine)?);
+    let seed = getrandom::u64().map_err(io::Error::other).map_err(system("no randomness"))?;
     let options = Options {
         node: node.clone(),
-        seed: getrandom::u64().map_err(io::Error::other).map_err(system("no randomness"))?,
+        seed,
         default_stream: DefaultStream {
             partitions: loaded.config.default_stream.partitions,
             max_age_ms: loaded.config.default_stream.max_age.0.map(|span| span.0),
@@ -95,7 +96,7 @@ pub fn run(loaded: &Loaded, checked: Checked, began: Instant) -> Result<(), Star
         },
         streams: checked.streams,
         builtins: protocols.iter().flat_map(|protocol| protocol.builtins()).collect(),
-        modules: protocols.iter().flat_map(|protocol| protocol.modules()).collect(),
+        modules: protocols.iter().flat_map(|protocol| protocol.modules(seed)).collect(),
         now: now(),
     };
     let broker = Broker::open(engine.clone(), mailboxes.clone(), options)?;
