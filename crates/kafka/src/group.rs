@@ -402,8 +402,12 @@ impl Module for Groups {
         let first = (conn, Text::default(), Text::default());
         let waiting: Vec<_> =
             self.parked.range(first..).take_while(|(of, _, _)| *of == conn).cloned().collect();
-        for (_, group, member) in waiting {
-            self.with(&group, now, out, |group, turn| group.disconnect(&member, conn, turn));
+        for (_, group, member) in &waiting {
+            self.with(group, now, out, |group, turn| group.disconnect(member, conn, turn));
+        }
+        // Only now, or members of the lost connection would still count as joined.
+        for (_, group, _) in &waiting {
+            self.with(group, now, out, Group::try_complete);
         }
     }
 

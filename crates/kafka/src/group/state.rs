@@ -385,11 +385,10 @@ impl Group {
     ///
     /// The member stays until its session times out, but it is waited for again. One that was
     /// never told its id cannot come back, so it goes at once; an id that was not used yet goes
-    /// too, or the others would wait for it.
+    /// too, or the others would wait for it. The caller then tries to complete the rebalance.
     pub(super) fn disconnect(&mut self, id: &Text, conn: ConnId, turn: &mut Turn<'_>) {
         if self.pending.get(id).is_some_and(|pending| pending.conn == conn) {
             self.drop_pending(id, turn);
-            self.try_complete(turn);
             return;
         }
         let Some(member) = self.members.get(id) else { return };
@@ -402,10 +401,7 @@ impl Group {
         }
         match self.unpark(id, turn) {
             None => {}
-            Some(Parked::Join(_)) if lost => {
-                self.remove(id, turn);
-                self.try_complete(turn);
-            }
+            Some(Parked::Join(_)) if lost => self.remove(id, turn),
             Some(Parked::Join(_)) => self.touch(id, None, turn),
             Some(Parked::Sync(_)) => {
                 self.set_synced(id, false);
