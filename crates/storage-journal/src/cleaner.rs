@@ -13,7 +13,8 @@
 
 use std::collections::BTreeMap;
 
-use storage::memory::image::Payload;
+use bytes::Bytes;
+use storage::memory::image::{Image, Payload};
 use storage::memory::plan::Step;
 use storage::memory::state::RowKey;
 
@@ -47,10 +48,14 @@ pub(crate) struct Cleaner {
 #[derive(Debug)]
 struct Work {
     segment: u64,
-    /// Rows still to be written again; `None` once they are.
-    rows: Option<Vec<RowKey>>,
+    /// Rows still to be written again.
+    rows: std::vec::IntoIter<RowKey>,
     position: u64,
     lsn: u64,
+    /// What one step may add: more when space runs away.
+    step_bytes: usize,
+    /// Everything was handed out; true once the commit that takes the last of it is.
+    finished: bool,
 }
 
 impl Cleaner {
@@ -96,85 +101,52 @@ impl Cleaner {
         let kept: u64 = self.ends.range(segment..).map(|(_, end)| end).sum();
         let state = view.state();
         let home = u32::try_from(segment).unwrap_or(u32::MAX);
+        let used = kept + wal.position();
         let allowed = 2 * state.live_total() + SLACK_SEGMENTS * wal.options().segment_bytes;
-        let many = self.ends.range(segment..).count() > SEGMENTS_MAX;
-        let wanted = state.live(home) == 0
-            || kept + wal.position() > allowed
-            || (many && kept < SEGMENTS_MAX as u64 * wal.options().segment_bytes / 2);
-        if !wanted {
+        let count = self.ends.range(segment..).count();
+        let many = count > SEGMENTS_MAX && kept / (count as u64) < wal.options().segment_bytes / 2;
+        if state.live(home) > 0 && used <= allowed && !many {
             return;
         }
         let Some(found) = wal.segments().get(segment) else { return };
         self.work = Some(Work {
             segment,
-            rows: Some(state.rows_up_to(home)),
+            rows: state.rows_up_to(home).into_iter(),
             position: FIRST_GROUP,
             lsn: found.header.first_lsn,
+            step_bytes: if used > allowed + allowed / 2 { 8 * STEP_BYTES } else { STEP_BYTES },
+            finished: false,
         });
     }
 
     /// The next entries to be written again, before anything else in the group.
     ///
-    /// The work counts as done when the commit that takes them is; a commit that is refused is
-    /// made up for by starting over.
+    /// They count once the commit that takes them is done, see [`Self::committed`].
     pub(crate) fn step(&mut self, wal: &Wal, view: &View) -> Vec<Step> {
-        let Some(mut work) = self.work.take() else { return Vec::new() };
-        let steps = match work.rows.take() {
-            Some(mut rows) if !rows.is_empty() => {
-                let steps = rows_step(&mut rows, work.segment, view);
-                work.rows = Some(rows);
-                steps
+        let Some(work) = &mut self.work else { return Vec::new() };
+        let mut steps = rows_step(work, view);
+        if steps.len() < STEP_ROWS && work.rows.len() == 0 {
+            let end = self.ends.get(&work.segment).copied().unwrap_or_default();
+            if let Err(reason) = data_step(work, end, (wal, view), &mut steps) {
+                tracing::error!(reason, segment = work.segment, "a segment cannot be cleaned");
+                self.failed = true;
+                self.work = None;
+                return Vec::new();
             }
-            Some(_) | None => match self.data_step(&mut work, wal, view) {
-                Ok(Some(steps)) => steps,
-                Ok(None) => {
-                    self.oldest = work.segment + 1;
-                    return Vec::new();
-                }
-                Err(reason) => {
-                    tracing::error!(reason, segment = work.segment, "a segment cannot be cleaned");
-                    self.failed = true;
-                    return Vec::new();
-                }
-            },
-        };
-        self.work = Some(work);
+        }
         steps
+    }
+
+    /// The commit that took the last step is done.
+    pub(crate) fn committed(&mut self) {
+        if let Some(work) = self.work.take_if(|work| work.finished) {
+            self.oldest = work.segment + 1;
+        }
     }
 
     /// The commit that took the last step was refused.
     pub(crate) fn start_over(&mut self) {
         self.work = None;
-    }
-
-    /// `None` at the end of the segment.
-    fn data_step(
-        &self,
-        work: &mut Work,
-        wal: &Wal,
-        view: &View,
-    ) -> Result<Option<Vec<Step>>, String> {
-        let end = self.ends.get(&work.segment).copied().unwrap_or_default();
-        let home = u32::try_from(work.segment).unwrap_or(u32::MAX);
-        if work.position >= end || view.state().live(home) == 0 {
-            return Ok(None);
-        }
-        let segment = wal.segments().get(work.segment).ok_or("it is gone")?;
-        let mut steps = Vec::new();
-        let mut bytes = 0;
-        while work.position < end && bytes < STEP_BYTES {
-            let (frames, next) = recovery::frames_at(&segment, work.position, work.lsn)?;
-            for frame in frames.iter().filter(|frame| frame.kind == FrameKind::Data) {
-                let at = u32::try_from(work.position + frame.at as u64).unwrap_or(u32::MAX);
-                if let Some(step) = moved(frame, (home, at), view)? {
-                    bytes += frame.length;
-                    steps.push(step);
-                }
-            }
-            work.position = next;
-            work.lsn += 1;
-        }
-        Ok(Some(steps))
     }
 
     /// Whether a roll would free something worth it.
@@ -186,13 +158,61 @@ impl Cleaner {
     }
 }
 
-fn rows_step(rows: &mut Vec<RowKey>, segment: u64, view: &View) -> Vec<Step> {
-    let home = u32::try_from(segment).unwrap_or(u32::MAX);
+fn rows_step(work: &mut Work, view: &View) -> Vec<Step> {
+    let home = u32::try_from(work.segment).unwrap_or(u32::MAX);
     let state = view.state();
-    // Logs stand first and must be written first.
-    let count = rows.len().min(STEP_ROWS);
-    let taken = rows.drain(..count);
-    taken.filter_map(|key| state.image(&key, home)).map(Step::Image).collect()
+    let mut steps = Vec::new();
+    let mut bytes = 0;
+    for key in work.rows.by_ref() {
+        if let Some(image) = state.image(&key, home) {
+            bytes += match &image {
+                Image::Row { key, value, .. } => key.len() + value.as_ref().map_or(0, Bytes::len),
+                Image::Log(_)
+                | Image::Batch(_)
+                | Image::Delete { .. }
+                | Image::Cursor { .. }
+                | Image::Settle { .. }
+                | Image::Producer { .. } => 100,
+            };
+            steps.push(Step::Image(image));
+        }
+        if bytes >= work.step_bytes || steps.len() >= STEP_ROWS {
+            break;
+        }
+    }
+    steps
+}
+
+fn data_step(
+    work: &mut Work,
+    end: u64,
+    (wal, view): (&Wal, &View),
+    steps: &mut Vec<Step>,
+) -> Result<(), String> {
+    let home = u32::try_from(work.segment).unwrap_or(u32::MAX);
+    let segment = wal.segments().get(work.segment).ok_or("it is gone")?;
+    let mut bytes = 0;
+    let mut scanned = 0;
+    // Rows of the segment count as live until they are written: there may be no batches at all.
+    let nothing_left = view.state().live(home) == 0;
+    while !nothing_left && work.position < end {
+        if bytes >= work.step_bytes || scanned >= 8 * work.step_bytes as u64 {
+            return Ok(());
+        }
+        let (frames, next) = recovery::frames_at(&segment, work.position, work.lsn)?;
+        for frame in frames.iter().filter(|frame| frame.kind == FrameKind::Data) {
+            let at = u32::try_from(work.position + frame.at as u64).unwrap_or(u32::MAX);
+            if let Some(step) = moved(frame, (home, at), view)? {
+                bytes += frame.length;
+                steps.push(step);
+            }
+        }
+        scanned += next - work.position;
+        work.position = next;
+        work.lsn += 1;
+    }
+    work.finished = true;
+    Ok(())
 }
 
 /// The copy of a batch, if its newest place is this one.

@@ -154,8 +154,9 @@ impl Lane {
         let moved = self.cleaner.step(&self.wal, &view);
         plan.steps.splice(0..0, moved);
         let written = self.write(plan);
-        if written.is_err() {
-            self.cleaner.start_over();
+        match written {
+            Ok(()) => self.cleaner.committed(),
+            Err(_) => self.cleaner.start_over(),
         }
         for (planned, done) in results {
             done(match &written {

@@ -139,6 +139,10 @@ pub fn open(vfs: Arc<dyn Vfs>, start: Start, visit: Visit<'_>) -> Result<(Wal, C
         oldest: newest.header.oldest,
     };
     let copied = Copied::build(&tail, &header)?;
+    // The process that has ended may have created the newest segment without living to sync the
+    // folder: its name must last before the name of its successor can.
+    vfs.fsync_dir("")
+        .map_err(|source| OpenError::Io { what: "syncing the data folder".into(), source })?;
     let current = create(vfs.as_ref(), header, &copied.bytes)?;
     for group in copied.groups {
         let lsn = group.lsn;

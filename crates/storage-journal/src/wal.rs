@@ -192,15 +192,25 @@ impl Wal {
     }
 
     /// Makes sure that a group of which only a part was written can never pass for a whole one,
-    /// whatever stood there before.
+    /// whatever stood there before and whatever is written there next: its header goes, durably,
+    /// since a loss of power may bring an older version of a sector back.
     fn withdraw(&mut self, position: u64, error: io::Error) -> WriteError {
-        let nothing_there = self.current.file().length().is_ok_and(|length| length <= position);
-        let zeros = [0; crate::group::HEADER_BYTES];
-        if nothing_there || vfs::write_all(self.current.file(), &zeros, position).is_ok() {
+        let file = self.current.file();
+        if file.length().is_ok_and(|length| length <= position) {
             return WriteError::Refused(error);
         }
-        self.poisoned = true;
-        WriteError::Poisoned
+        let zeros = [0; crate::group::HEADER_BYTES];
+        match vfs::write_all(file, &zeros, position).and_then(|()| file.fdatasync()) {
+            Ok(()) => {
+                self.durable_lsn = self.written_lsn;
+                WriteError::Refused(error)
+            }
+            Err(error) => {
+                self.poisoned = true;
+                tracing::error!(%error, "a part of a group could not be withdrawn: no more writes");
+                WriteError::Poisoned
+            }
+        }
     }
 
     /// Makes every group written so far durable.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use storage::suite::{Generator, Model};
-use storage::{Engine, LogId, Offset, SubmitError};
+use storage::{Committed, Engine, LogId, Offset, SubmitError, Write};
 use storage_journal::random::Random;
 use storage_journal::sim::{CrashModel, Fault, SimFs};
 use storage_journal::vfs::{Lock, Vfs, VfsFile};
@@ -77,7 +77,9 @@ struct History {
     sync: bool,
     restarts: u64,
     /// What may be true: the last state that was durable, then the state after each group since.
-    candidates: Vec<Model>,
+    /// States that show the same are one candidate: they may still differ in what a producer's
+    /// next batch will be answered.
+    candidates: Vec<Vec<Model>>,
     /// The last candidate that was promised; a kill may not go back behind it.
     promised: usize,
     /// Unsynced bytes were lost since the engine was open for the last time.
@@ -100,7 +102,7 @@ impl History {
             sim: SimFs::new(seed),
             sync,
             restarts: 0,
-            candidates: vec![Model::default()],
+            candidates: vec![vec![Model::default()]],
             promised: 0,
             lossy: false,
             shown: BTreeMap::new(),
@@ -161,20 +163,19 @@ impl History {
     fn recognise(&mut self, journal: &Journal) -> Told {
         let first = if self.lossy { 0 } else { self.promised };
         let mut told = None;
-        let mut found = None;
-        for model in self.candidates.iter().skip(first).rev() {
-            let mut model = model.clone();
+        let mut found = Vec::new();
+        for mut model in self.candidates.iter().skip(first).flatten().rev().cloned() {
             model.stop(journal, false);
-            told = model.difference(journal);
-            if told.is_none() {
-                found = Some(model);
-                break;
+            match model.difference(journal) {
+                None => found.push(model),
+                Some(difference) => told = Some(difference),
             }
         }
         let count = self.candidates.len() - first;
-        let none =
-            || format!("none of {count} states fits, the first not: {}", told.unwrap_or_default());
-        let model = found.ok_or_else(none)?;
+        let told = told.unwrap_or_default();
+        let model =
+            found.first().ok_or(format!("none of {count} states fits, the first not: {told}"))?;
+        let model = model.clone();
         for log in model.logs() {
             let end = journal.bounds(log).map_or(0, |bounds| bounds.end);
             let told = self.ends.get(&log).copied().unwrap_or_default();
@@ -183,7 +184,7 @@ impl History {
             }
         }
         self.note(&model)?;
-        self.candidates = vec![model];
+        self.candidates = vec![found];
         self.promised = 0;
         self.lossy = false;
         Ok(())
@@ -204,7 +205,7 @@ impl History {
         Ok(())
     }
 
-    fn now(&self) -> Model {
+    fn now(&self) -> Vec<Model> {
         self.candidates.last().cloned().expect("there is always a state")
     }
 
@@ -215,33 +216,43 @@ impl History {
 
     fn write(&mut self, journal: &Journal) -> Told {
         for _ in 0..self.random.below(25) {
-            let mut model = self.now();
-            let (mut writes, mut expected, mut waits) = (Vec::new(), Vec::new(), false);
+            let models = self.now();
+            let mut grown = models.first().cloned().expect("there is always a state");
+            let mut writes = Vec::new();
             for _ in 0..=self.random.below(3) {
-                let write = self.generator.write(&model);
-                let outcome = model.apply(&write);
-                waits |= outcome.is_ok() && model.waits(&write);
-                expected.push(outcome);
+                let write = self.generator.write(&grown);
+                let _ = grown.apply(&write);
                 writes.push(write);
             }
+            let outcomes: Vec<_> =
+                models.into_iter().map(|model| Expected::of(model, &writes)).collect();
             let results = journal.commit_together(writes);
-            let failed = |error: SubmitError| -> Vec<_> {
-                let each = expected.iter().cloned();
-                each.map(|outcome| outcome.and_then(|_| Err(error.clone()))).collect()
-            };
-            if results == expected {
-                self.note(&model)?;
-                self.candidates.push(model);
+            let after =
+                |outcomes: Vec<Expected>| outcomes.into_iter().map(|one| one.model).collect();
+            let fits = |one: &Expected| one.results == results;
+            if outcomes.iter().any(fits) {
+                let outcomes: Vec<_> = outcomes.into_iter().filter(fits).collect();
+                let waits = outcomes.iter().any(|one| one.waits);
+                self.candidates.push(after(outcomes));
                 self.promised = self.candidates.len() - 1;
+                for model in self.now() {
+                    self.note(&model)?;
+                }
                 if waits {
                     self.durable();
                 }
-            } else if results == failed(SubmitError::Poisoned) || journal.stats().poisoned {
-                // Nobody knows what became of it: it is there after the crash, or it is not.
-                self.candidates.push(model);
+            } else if journal.stats().poisoned {
+                // Nobody knows what became of it: it is there after the crash, or it is not. Until
+                // then it is not shown, and the rest stays readable.
+                let shown = self.now().iter().filter_map(|one| one.difference(journal)).next();
+                if let Some(told) = shown.filter(|_| !self.sim.is_dead()) {
+                    return Err(format!("poisoned, and shows what may be lost: {told}"));
+                }
+                self.candidates.push(after(outcomes));
                 return Ok(());
-            } else if results != failed(SubmitError::Full) {
-                return Err(format!("told {results:?}, wanted {expected:?}"));
+            } else if !outcomes.iter().any(|one| one.full() == results) {
+                let wanted = outcomes.first().map(|one| &one.results);
+                return Err(format!("told {results:?}, wanted {wanted:?}"));
             }
             if self.random.chance(15) {
                 journal.idle();
@@ -250,12 +261,43 @@ impl History {
                 }
             }
             if self.random.chance(20) && !self.sim.is_dead() {
-                if let Some(told) = self.now().difference(journal) {
-                    return Err(format!("before the crash: {told}"));
+                let mut models = self.now();
+                let told: Vec<_> =
+                    models.iter().filter_map(|one| one.difference(journal)).collect();
+                models.retain(|model| model.difference(journal).is_none());
+                if models.is_empty() {
+                    return Err(format!("before the crash: {told:?}"));
                 }
+                *self.candidates.last_mut().expect("there is always a state") = models;
             }
         }
         Ok(())
+    }
+}
+
+/// What a group of writes does to a state, and what each of them is told.
+struct Expected {
+    model: Model,
+    results: Vec<Result<Committed, SubmitError>>,
+    /// One of them is answered only when it is synced.
+    waits: bool,
+}
+
+impl Expected {
+    fn of(mut model: Model, writes: &[Write]) -> Self {
+        let (mut results, mut waits) = (Vec::new(), false);
+        for write in writes {
+            let result = model.apply(write);
+            waits |= result.is_ok() && model.waits(write);
+            results.push(result);
+        }
+        Self { model, results, waits }
+    }
+
+    /// What they are told when the disk is full.
+    fn full(&self) -> Vec<Result<Committed, SubmitError>> {
+        let each = self.results.iter().cloned();
+        each.map(|result| result.and(Err(SubmitError::Full))).collect()
     }
 }
 

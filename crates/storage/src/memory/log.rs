@@ -6,7 +6,7 @@
 //!     a record of it is visible     a queue refers to one     a cursor's floor is at or below it
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashMap;
 use model::filter::Filter;
@@ -14,7 +14,7 @@ use model::filter::Filter;
 use super::image::{BatchImage, LogRow, Window};
 use super::state::Place;
 use super::subjects::{Column, SubjectTable};
-use crate::{Bounds, LogId, Offset, Subjects};
+use crate::{Bounds, LogId, Offset, Producer, Subjects};
 
 /// The most producers that a log remembers; beyond, those that wrote longest ago are forgotten.
 const PRODUCERS_MAX: usize = 4096;
@@ -40,11 +40,32 @@ pub(super) struct Log<P> {
     visible_bytes: u64,
 }
 
-/// A producer's window, where its newest image is, and how long ago it was used.
-#[derive(Debug)]
+/// A producer's window, and where the image of each of its batches is.
+#[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) window: Window,
-    pub(super) home: u32,
+    homes: VecDeque<u32>,
+}
+
+impl Known {
+    /// The oldest home that the window needs.
+    pub(super) fn home(&self) -> u32 {
+        self.homes.iter().copied().min().unwrap_or_default()
+    }
+
+    /// A batch was appended.
+    pub(super) fn push(&mut self, producer: &Producer, (base, last): (Offset, Offset), home: u32) {
+        self.window.push(producer, base, last);
+        self.homes.push_back(home);
+        let kept = self.homes.len().saturating_sub(self.window.batches.len());
+        self.homes.drain(..kept);
+    }
+
+    /// The whole window is stored in one place.
+    pub(super) fn set(&mut self, window: &Window, home: u32) {
+        self.window.clone_from(window);
+        self.homes = std::iter::repeat_n(home, window.batches.len()).collect();
+    }
 }
 
 #[derive(Debug)]
@@ -283,24 +304,16 @@ impl<P: Place> Log<P> {
         self.floors.clear();
     }
 
-    /// Takes in what a producer has appended.
-    pub(super) fn remember(&mut self, id: i64, home: u32, change: impl FnOnce(&mut Window)) {
+    /// The window of a producer, to be changed; made if it is new.
+    pub(super) fn producer(&mut self, id: i64) -> &mut Known {
         if self.producers.len() >= PRODUCERS_MAX && !self.producers.contains_key(&id) {
-            let mut newest: Vec<_> = self
-                .producers
-                .values()
-                .map(|known| known.window.batches.back().map_or(0, |batch| batch.base))
-                .collect();
-            newest.sort_unstable();
-            let limit = newest.get(newest.len() / 4).copied().unwrap_or_default();
-            self.producers.retain(|_, known| {
-                known.window.batches.back().is_some_and(|batch| batch.base > limit)
-            });
+            let newest = |known: &Known| known.window.batches.back().map_or(0, |batch| batch.base);
+            let mut all: Vec<_> = self.producers.values().map(newest).collect();
+            all.sort_unstable();
+            let limit = all.get(all.len() / 4).copied().unwrap_or_default();
+            self.producers.retain(|_, known| newest(known) > limit);
         }
-        let known =
-            self.producers.entry(id).or_insert_with(|| Known { window: Window::default(), home });
-        change(&mut known.window);
-        known.home = home;
+        self.producers.entry(id).or_default()
     }
 
     pub(super) fn bounds(&self) -> Bounds {

@@ -130,7 +130,7 @@ impl<P: Place> State<P> {
                 self.apply_row(table, key, value.as_ref(), home);
             }
             Image::Producer { log, id, window } => {
-                self.log_mut(*log).remember(*id, home, |known| known.clone_from(window));
+                self.log_mut(*log).producer(*id).set(window, home);
             }
         }
     }
@@ -141,9 +141,7 @@ impl<P: Place> State<P> {
         self.add_live(home, place.bytes());
         let log = self.log_mut(image.log);
         if let Some(producer) = image.producer.as_ref().filter(|_| !image.moved) {
-            log.remember(producer.id, home, |window| {
-                window.push(producer, image.base, image.last);
-            });
+            log.producer(producer.id).push(producer, (image.base, image.last), home);
         }
         if !image.moved {
             log.next_home = home;
@@ -419,7 +417,7 @@ impl<P: Place> State<P> {
         let cursors = self.cursors.iter().filter(|(_, cursor)| cursor.home <= home);
         keys.extend(cursors.map(|((name, log), _)| RowKey::Cursor(name.clone(), *log)));
         for log in self.logs.values().filter(|log| log.row.mode != Mode::Memory) {
-            let producers = log.producers.iter().filter(|(_, known)| known.home <= home);
+            let producers = log.producers.iter().filter(|(_, known)| known.home() <= home);
             keys.extend(producers.map(|(id, _)| RowKey::Producer(log.row.log, *id)));
         }
         for (table, rows) in &self.tables {
@@ -447,7 +445,7 @@ impl<P: Place> State<P> {
             RowKey::Producer(log, id) => {
                 let known = self.logs.get(log)?.producers.get(id)?;
                 let window = known.window.clone();
-                (known.home <= home).then_some(Image::Producer { log: *log, id: *id, window })
+                (known.home() <= home).then_some(Image::Producer { log: *log, id: *id, window })
             }
             RowKey::Row(table, key) => {
                 let row = self.tables.get(table.as_ref())?.get(key)?;

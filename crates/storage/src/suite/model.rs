@@ -25,6 +25,8 @@ pub struct Model {
 #[derive(Clone, Debug)]
 struct Log {
     mode: Mode,
+    /// The first offset that it could ever give.
+    start: Offset,
     first: Offset,
     next: Offset,
     records: BTreeMap<Offset, Record>,
@@ -122,6 +124,7 @@ impl Model {
             Some(_) | None => {
                 let log = Log {
                     mode,
+                    start: first,
                     first,
                     next: first,
                     records: BTreeMap::new(),
@@ -242,16 +245,10 @@ impl Model {
         })
     }
 
-    /// The first offset of each log that was never given.
+    /// For each log that has given offsets, the first that it has not.
     pub fn ends(&self) -> impl Iterator<Item = (LogId, Offset)> {
-        self.logs.iter().map(|(id, log)| (*id, log.next))
-    }
-
-    /// Offsets up to this one were given, although this model's history does not have them.
-    pub fn skip_to(&mut self, id: LogId, end: Offset) {
-        if let Some(log) = self.logs.get_mut(&id) {
-            log.next = log.next.max(end);
-        }
+        let given = self.logs.iter().filter(|(_, log)| log.next > log.start);
+        given.map(|(id, log)| (*id, log.next))
     }
 
     /// The engine was stopped and opened again: memory logs are empty, and without a clean stop
@@ -282,6 +279,10 @@ impl Model {
     /// The first difference between what the engine shows and what it should.
     pub fn difference(&self, engine: &dyn Engine) -> Option<String> {
         let mut told = self.rows_difference(engine);
+        for id in (1..self.fresh_id() + 32).map(LogId).filter(|id| !self.logs.contains_key(id)) {
+            let bounds = engine.bounds(id);
+            told = told.or_else(|| differ("bounds of a log that was never made", &bounds, &None));
+        }
         for (id, log) in &self.logs {
             told = told.or_else(|| {
                 let told = if log.dropped {
