@@ -180,10 +180,7 @@ impl Group {
         if self.leader.as_ref() == Some(old) {
             self.leader = Some(id.clone());
         }
-        let leader = self.leader.clone();
         self.insert(&id, member);
-        // The group may have been without members for a moment.
-        self.leader = leader;
         if self.state == State::Stable && self.select() == self.protocol {
             self.touch(&id, None, turn);
             if let Some(member) = self.members.get_mut(&id) {

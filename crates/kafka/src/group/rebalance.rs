@@ -21,7 +21,6 @@ impl Group {
     /// A rebalance begins. There is no initial delay (`group.initial.rebalance.delay.ms` = 0).
     fn prepare(&mut self, turn: &mut Turn<'_>) {
         if self.state == State::Completing {
-            self.assign(|_| bytes::Bytes::new());
             for id in self.ids() {
                 // Only syncs are waited for here, but for the join that began this rebalance.
                 if let Some(Parked::Sync(_)) = self.members.get(&id).and_then(|it| it.parked) {
