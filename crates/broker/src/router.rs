@@ -14,6 +14,9 @@ use protocol::{ConnId, HeaderMatch, HeaderMatchMode, Matched};
 
 use crate::home::Home;
 
+/// Most subjects that are kept for readers who named them; readers of others see what lasts.
+const LEASES_MAX: usize = 100_000;
+
 /// What stands under a filter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Target {
@@ -116,14 +119,17 @@ impl Router {
         }
     }
 
-    /// The lease of a subject, made if it is not there; `true` if it was made.
-    pub(crate) fn lease(&mut self, subject: &Subject) -> (Arc<AtomicI64>, bool) {
+    /// The lease of a subject, made if it is not there; `None` when there are too many.
+    pub(crate) fn lease(&mut self, subject: &Subject) -> Option<Arc<AtomicI64>> {
         if let Some(lease) = self.leases.get(subject) {
-            return (lease.clone(), false);
+            return Some(lease.clone());
+        }
+        if self.leases.len() >= LEASES_MAX {
+            return None;
         }
         let lease = Arc::new(AtomicI64::new(0));
         self.leases.insert(subject.detached(), lease.clone());
-        (lease, true)
+        Some(lease)
     }
 
     pub(crate) fn lease_of(&self, subject: &Subject) -> Option<Arc<AtomicI64>> {

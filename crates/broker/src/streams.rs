@@ -167,6 +167,8 @@ impl Core {
             return Ok(Found::View(view));
         }
         if !create {
+            // Someone waits for this name: what is published meanwhile is there when it asks again.
+            lease(turn, &subject);
             return Err(Refusal::NotFound);
         }
         let declaration = StreamDeclaration {
@@ -382,8 +384,10 @@ pub(crate) fn lease(turn: &Turn<'_>, subject: &Subject) {
         let router = turn.shared.router.read().expect("no panic under this lock");
         router.lease_of(subject)
     };
-    let lease = known.unwrap_or_else(|| turn.shared.reroute(|router| router.lease(subject).0));
-    lease.store(until, Ordering::Relaxed);
+    let lease = known.or_else(|| turn.shared.reroute(|router| router.lease(subject)));
+    if let Some(lease) = lease {
+        lease.store(until, Ordering::Relaxed);
+    }
 }
 
 fn refused(asked: StreamRef, refusal: Refusal) -> StreamStatus {

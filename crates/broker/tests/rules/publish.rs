@@ -123,6 +123,16 @@ fn an_unstored_message_is_stored_while_a_view_of_its_subject_is_read() {
 }
 
 #[test]
+fn whoever_asks_for_a_name_that_is_unknown_finds_what_came_meanwhile() {
+    let mut world = World::new();
+    assert_eq!(describe(&mut world, name("u.x"), false).refused, Some(Refusal::NotFound));
+    world.publish(conn(1), "u/x", "meanwhile", AtMostOnce);
+    assert_eq!(describe(&mut world, name("u.x"), false).refused, None);
+    let values = records(world.ask(conn(9), read_from(name("u.x"), 0, 0)));
+    assert_eq!(values.iter().map(|v| v.1.as_str()).collect::<Vec<_>>(), ["meanwhile"]);
+}
+
+#[test]
 fn a_made_stream_captures_its_subject_whatever_the_assurance() {
     let mut world = World::new();
     let made = describe(&mut world, name("k.t"), true);
