@@ -20,6 +20,9 @@ pub(crate) const LAYERS: &[&[&str]] = &[
 /// Codecs stand alone: a brain speaks one protocol and links one codec.
 const CODEC_SUFFIX: &str = "-codec";
 
+/// Crates that are clients of every protocol.
+const CLIENTS: &[&str] = &["cli"];
+
 /// Checks every manifest under `crates/`.
 pub(crate) fn findings(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
@@ -65,6 +68,7 @@ fn manifest_findings(folder_name: &str, manifest: &str) -> Vec<String> {
             found.push(format!("{name} must not depend on {dependency}"));
         } else if let Some(protocol) = dependency.strip_suffix(CODEC_SUFFIX)
             && protocol != name
+            && !CLIENTS.contains(&name)
         {
             found.push(format!("{name} must not depend on {dependency}: only {protocol} does"));
         }
@@ -134,6 +138,7 @@ mod tests {
     fn a_codec_is_used_by_its_own_protocol_only() {
         let found = check("broker", "[dependencies]\nkafka-codec.workspace = true");
         assert_eq!(found, ["broker must not depend on kafka-codec: only kafka does"]);
+        assert_eq!(check("cli", "[dependencies]\nkafka-codec.workspace = true"), [""; 0]);
     }
 
     #[test]
