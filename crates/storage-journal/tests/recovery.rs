@@ -166,6 +166,23 @@ fn recovery_may_crash_at_every_operation_and_still_finds_the_same() {
     }
 }
 
+#[test]
+fn a_start_may_end_anywhere_twice_before_the_power_goes() {
+    for seed in 0..8 {
+        for (first, second) in (0..9).flat_map(|first| (0..9).map(move |second| (first, second))) {
+            let (mut sim, mut random) = synced_log(seed);
+            for step in [first, second] {
+                sim = sim.crash(CrashModel::Kill);
+                sim.die_after(step);
+                let _ = open(&sim, &mut random);
+            }
+            sim = sim.crash(CrashModel::Power);
+            let (_, shown) = open(&sim, &mut random).expect("a crash never damages the log");
+            assert_eq!(shown.len(), 3, "seed {seed}, ended at {first} and {second}");
+        }
+    }
+}
+
 fn synced_log(seed: u64) -> (SimFs, Random) {
     let mut random = Random::new(u128::from(seed));
     let sim = SimFs::new(seed);

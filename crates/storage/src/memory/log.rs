@@ -28,8 +28,6 @@ pub(super) struct Log<P> {
     pub(super) known: bool,
     /// Where the newest image of the row is.
     pub(super) row_home: u32,
-    /// Where the newest image that proves `row.next` is.
-    pub(super) next_home: u32,
     pub(super) batches: BTreeMap<Offset, Batch<P>>,
     pub(super) subjects: SubjectTable,
     /// Unsettled references, if it is a queue: place to record.
@@ -125,7 +123,6 @@ impl<P: Place> Log<P> {
             row,
             known: false,
             row_home: 0,
-            next_home: 0,
             batches: BTreeMap::new(),
             subjects: SubjectTable::default(),
             refs: BTreeMap::new(),

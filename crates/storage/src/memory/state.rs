@@ -143,25 +143,19 @@ impl<P: Place> State<P> {
         if let Some(producer) = image.producer.as_ref().filter(|_| !image.moved) {
             log.producer(producer.id).push(producer, (image.base, image.last), home);
         }
-        if !image.moved {
-            log.next_home = home;
-        }
         let before = log.insert(image, place);
         self.freed(before);
         for target in &image.targets {
-            self.apply_target(image, target, home);
+            self.apply_target(image, target);
         }
         // A moved batch may have lost its last holder in the group that moves it.
         self.free(image.log, image.base);
     }
 
-    fn apply_target(&mut self, image: &BatchImage, target: &Target, home: u32) {
+    fn apply_target(&mut self, image: &BatchImage, target: &Target) {
         let offset = image.base + u64::from(target.index);
         let queue = self.log_mut(target.queue);
         queue.row.next = queue.row.next.max(target.place + 1);
-        if !image.moved {
-            queue.next_home = home;
-        }
         if queue.row.dropped || queue.refs.insert(target.place, (image.log, offset)).is_some() {
             return;
         }
@@ -172,14 +166,13 @@ impl<P: Place> State<P> {
         }
     }
 
+    /// The row tells the next offset too: entries that have moved it on since are in the same home
+    /// or a newer one, so a row whose home goes is written again before theirs can go.
     fn apply_log(&mut self, row: &LogRow, home: u32) {
         let log = self.log_mut(row.log);
         let before = log.known.then_some(log.row_home);
         let trimmed = log.trim(row.first);
         let next = log.row.next;
-        if row.next >= next {
-            log.next_home = home;
-        }
         let was_dropped = log.row.dropped;
         log.row = LogRow { first: log.row.first, next: next.max(row.next), ..*row };
         log.known = true;
@@ -411,7 +404,7 @@ impl<P: Place> State<P> {
     /// Everything but batches whose newest image is at or below `home`: logs first, since all
     /// else is about them.
     pub fn rows_up_to(&self, home: u32) -> Vec<RowKey> {
-        let old = |log: &&Log<P>| log.known && (log.row_home <= home || log.next_home <= home);
+        let old = |log: &&Log<P>| log.known && log.row_home <= home;
         let mut keys: Vec<_> =
             self.logs.values().filter(old).map(|log| RowKey::Log(log.row.log)).collect();
         let cursors = self.cursors.iter().filter(|(_, cursor)| cursor.home <= home);
@@ -433,8 +426,7 @@ impl<P: Place> State<P> {
         match key {
             RowKey::Log(id) => {
                 let log = self.logs.get(id)?;
-                let old = log.known && (log.row_home <= home || log.next_home <= home);
-                old.then_some(Image::Log(log.row))
+                (log.known && log.row_home <= home).then_some(Image::Log(log.row))
             }
             RowKey::Cursor(name, log) => {
                 let cursor = self.cursors.get(&(name.clone(), *log))?;

@@ -1,6 +1,6 @@
 //! The contract as plainly as possible: maps of records, applied one operation at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use bytes::Bytes;
@@ -41,6 +41,8 @@ struct Record {
     timestamp_ms: i64,
     value: Option<Bytes>,
     deleted: bool,
+    /// Nobody has held it at some moment since it went out of sight: it need not be there.
+    gone: bool,
 }
 
 const ALL: ReadLimits = ReadLimits { max_bytes: 10_000, held: false };
@@ -64,6 +66,7 @@ impl Model {
         let mut appended = Vec::new();
         for op in &write.ops {
             after.op(op, &mut appended)?;
+            after.release();
         }
         *self = after;
         Ok(Committed { appended })
@@ -113,6 +116,21 @@ impl Model {
             }
         }
         Ok(())
+    }
+
+    /// Lets go of the records that are out of sight and held by nobody.
+    fn release(&mut self) {
+        let referred: BTreeSet<_> =
+            self.logs.values().flat_map(|queue| queue.refs.values().copied()).collect();
+        for (id, log) in &mut self.logs {
+            let cursors = self.cursors.iter().filter(|((_, of), _)| of == id);
+            let floor = cursors.map(|(_, state)| state.floor).min().unwrap_or(Offset::MAX);
+            let (first, dropped) = (log.first, log.dropped);
+            for (offset, record) in &mut log.records {
+                let visible = !dropped && *offset >= first && !record.deleted;
+                record.gone |= !visible && *offset < floor && !referred.contains(&(*id, *offset));
+            }
+        }
     }
 
     fn create(&mut self, id: LogId, mode: Mode, first: Offset) -> Result<(), SubmitError> {
@@ -184,6 +202,7 @@ impl Model {
                 timestamp_ms: record.timestamp_ms,
                 value: record.value,
                 deleted: false,
+                gone: false,
             };
             log.records.insert(record.offset, stored);
         }
@@ -274,6 +293,7 @@ impl Model {
                 log.windows.clear();
             }
         }
+        self.release();
     }
 
     /// The first difference between what the engine shows and what it should.
@@ -360,12 +380,12 @@ impl Model {
         })
     }
 
-    /// What a cursor has held since it was appended must still be there.
+    /// What somebody has held ever since it went out of sight is still there, as it was.
     fn held_difference(&self, engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {
-        let held_now = log.visible().map(|(at, _)| at).take(3);
-        held_now.into_iter().find_map(|at| {
-            let wanted = log.records.get(&at).map(|record| record.value.clone());
-            differ("a visible record, read as held", &held(engine, id, at), &wanted)
+        let mut kept = log.records.iter().filter(|(_, record)| !record.gone);
+        kept.find_map(|(at, record)| {
+            let got = held(engine, id, *at);
+            differ(&format!("held record {at}"), &got, &Some(record.value.clone()))
         })
     }
 }
@@ -400,7 +420,10 @@ fn read_all(
                 |record| {
                     let subject = subject_of(batch, record.offset);
                     let (timestamp_ms, value) = (record.timestamp_ms, record.value);
-                    (record.offset, Record { subject, timestamp_ms, value, deleted: false })
+                    (
+                        record.offset,
+                        Record { subject, timestamp_ms, value, deleted: false, gone: false },
+                    )
                 },
             ));
         }
@@ -421,9 +444,11 @@ fn held(engine: &dyn Engine, id: LogId, offset: Offset) -> Option<Option<Bytes>>
 }
 
 fn filters() -> Vec<Filter> {
-    let parse = |text: &'static str| Filter::mqtt(&Bytes::from_static(text.as_bytes())).ok();
-    let mut filters: Vec<_> =
-        ["a", "a/b", "+/b", "a/#", "#", "x"].into_iter().filter_map(parse).collect();
+    // In stored form: the reach, then the text.
+    let read = |text: &'static [u8]| Filter::from_bytes(&Bytes::from_static(text)).ok();
+    let texts: [&[u8]; 6] = [b"\0a", b"\0a/b", b"\x01+/b", b"\0a/#", b"\x01#", b"\0x"];
+    let mut filters: Vec<_> = texts.into_iter().filter_map(read).collect();
+    assert_eq!(filters.len(), texts.len(), "each of them is a filter");
     filters.push(Filter::everything(Reach::All));
     filters
 }
