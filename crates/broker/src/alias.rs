@@ -44,7 +44,7 @@ impl Aliases {
         let mut table = self.0.lock().expect("no panic under this lock");
         let mut name = BytesMut::from(PREFIX);
         for _ in 0..2 {
-            let word = crate::core::next_random(&mut table.random);
+            let word = crate::state::next_random(&mut table.random);
             name.extend_from_slice(format!("{word:016x}").as_bytes());
         }
         let name = name.freeze();

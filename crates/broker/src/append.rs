@@ -14,11 +14,11 @@ use storage::{
 };
 
 use crate::completion::Step;
-use crate::core::Core;
 use crate::desk::Desk;
 use crate::message::of_batch;
 use crate::queues::{Item, is_durable};
 use crate::router::Route;
+use crate::state::Core;
 use crate::stats::add;
 use crate::streams::Found;
 use crate::turn::{Turn, refusal_of};
@@ -232,7 +232,7 @@ impl Core {
         let log = stream.logs.get(append.partition as usize).ok_or(Refusal::NotFound)?;
         let subject = match stream.single_subject() {
             Some(subject) => subject,
-            None => render::kafka::parse(&stream.name).map_err(|_| Refusal::InvalidName)?,
+            None => render::stream_name::parse(&stream.name).map_err(|_| Refusal::InvalidName)?,
         };
         Ok((LogId(*log), subject))
     }

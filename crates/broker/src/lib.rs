@@ -9,7 +9,7 @@
 //! sessions     durable sessions: cursors, claims, takeover, wills
 //! queues       references handed to consumers one by one
 //! objects      streams, spaces, queues and bindings made and removed
-//! core         the state behind one lock; open restores it
+//! state        the state behind one lock; open restores it
 //! ```
 //!
 //! Locks, in the order in which they are taken: `core`, then `router`, then `last_values`. Publishes
@@ -20,7 +20,6 @@ mod alias;
 mod append;
 mod completion;
 mod conns;
-mod core;
 mod desk;
 mod home;
 mod last_values;
@@ -35,6 +34,7 @@ mod read;
 mod retention;
 mod router;
 mod sessions;
+mod state;
 mod stats;
 mod streams;
 mod timers;

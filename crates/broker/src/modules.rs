@@ -4,7 +4,7 @@ use protocol::{ConnId, Effects, Module, Propose, Proposer, Refusal, Reply, Token
 use storage::{Mode, Op};
 
 use crate::completion::Step;
-use crate::core::Core;
+use crate::state::Core;
 use crate::timers::{Due, TimerId};
 use crate::turn::Turn;
 

@@ -16,11 +16,11 @@ use storage::{LogId, Mode, Op};
 
 use crate::completion::{Completion, Step};
 use crate::conns::{Held, Window};
-use crate::core::{Core, rows, table};
 use crate::publish::memory_key;
 use crate::queues::{Item, Queue, is_durable};
 use crate::router::Target;
 use crate::sessions::{Cursor, Durable, cursor_name, share_name};
+use crate::state::{Core, rows, table};
 use crate::stats::set;
 use crate::turn::Turn;
 

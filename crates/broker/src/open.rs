@@ -16,7 +16,6 @@ use storage::{Engine, LogId, Mode, Op, Write};
 use thiserror::Error;
 
 use crate::alias::Aliases;
-use crate::core::{Core, rows, table};
 use crate::desk::{Desk, Routes};
 use crate::home::Home;
 use crate::last_values::LastValues;
@@ -27,6 +26,7 @@ use crate::queues::Queues;
 use crate::retention::SWEEP_EVERY;
 use crate::router::{Router, Target};
 use crate::sessions::{Cursor, Sessions};
+use crate::state::{Core, rows, table};
 use crate::stats::{BrokerStats, Counters, set};
 use crate::streams::{PRODUCER_KEY, Producers, home_of};
 use crate::timers::{Due, Timers};
@@ -148,7 +148,7 @@ impl Broker {
             router: RwLock::new(Router::default()),
             epoch: AtomicU64::new(1),
             last_values: LastValues::default(),
-            aliases: Aliases::new(crate::core::next_random(&mut random)),
+            aliases: Aliases::new(crate::state::next_random(&mut random)),
             counters: Counters::default(),
             workers: AtomicU16::new(1),
             default_home,
@@ -277,8 +277,8 @@ fn system_stream(
             })
             .collect();
         let mut id = [0; 16];
-        id[..8].copy_from_slice(&crate::core::next_random(random).to_be_bytes());
-        id[8..].copy_from_slice(&crate::core::next_random(random).to_be_bytes());
+        id[..8].copy_from_slice(&crate::state::next_random(random).to_be_bytes());
+        id[8..].copy_from_slice(&crate::state::next_random(random).to_be_bytes());
         Stream {
             name: Bytes::from_static(wanted.name),
             id,

@@ -19,11 +19,11 @@ use storage::{Append, Body, Committed, LogId, Mode, Op, StoredRecord, SubmitErro
 
 use crate::alias::Origin;
 use crate::completion::Step;
-use crate::core::{Core, table};
 use crate::desk::Desk;
 use crate::message::detached;
 use crate::queues::{Item, is_durable};
 use crate::router::{LiveTarget, Onward, Route, meets};
+use crate::state::{Core, table};
 use crate::stats::add;
 use crate::turn::{Turn, refusal_of};
 

@@ -19,7 +19,7 @@ use storage::{LogId, Op, ReadLimits};
 
 use crate::completion::{Completion, Step};
 use crate::conns::Unsettled;
-use crate::core::Core;
+use crate::state::Core;
 use crate::stats::add;
 use crate::turn::Turn;
 

@@ -10,8 +10,8 @@ use protocol::{
 use storage::batch::BatchHeader;
 use storage::{Engine, LogId, ReadError, ReadLimits, StoredBatch};
 
-use crate::core::Core;
 use crate::desk::Desk;
+use crate::state::Core;
 use crate::stats::set;
 use crate::streams::{Found, lease};
 use crate::timers::{Due, TimerId, Timers};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use storage::{LogId, Mode, Op};
 
 use crate::completion::Step;
-use crate::core::Core;
+use crate::state::Core;
 use crate::timers::Due;
 use crate::turn::Turn;
 

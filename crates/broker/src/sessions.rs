@@ -19,9 +19,9 @@ use protocol::{
 use storage::{CursorState, LogId, Mode, Op, ReadLimits};
 
 use crate::completion::{Completion, Step};
-use crate::core::{Core, table};
 use crate::publish::memory_key;
 use crate::router::{Route, Target, matched};
+use crate::state::{Core, table};
 use crate::stats::add;
 use crate::timers::Due;
 use crate::turn::{Turn, refusal_of};

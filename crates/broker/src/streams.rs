@@ -15,9 +15,9 @@ use protocol::{
 use storage::{LogId, Mode, Op};
 
 use crate::completion::Step;
-use crate::core::{Core, rows, table};
 use crate::home::Home;
 use crate::sessions::Cursor;
+use crate::state::{Core, rows, table};
 use crate::turn::{Turn, refusal_of};
 
 /// How long a view is kept up to date after its last reading.
@@ -142,7 +142,8 @@ impl Core {
             return Ok(found);
         }
         let StreamRef::Name(name) = stream else { return Err(Refusal::NotFound) };
-        let subject = render::kafka::parse(name).map_err(|_| Refusal::InvalidName)?.detached();
+        let subject =
+            render::stream_name::parse(name).map_err(|_| Refusal::InvalidName)?.detached();
         let home = turn.shared.fresh_route(&Space::SHARED, &subject).home;
         let captured = home.is_some();
         let log = match &home {

@@ -221,7 +221,7 @@ impl Catalogue {
             return Err(Refusal::Limit("streams"));
         }
         let filters = if declaration.filters.is_empty() {
-            let subject = render::kafka::parse(name).map_err(|_| Refusal::InvalidName)?;
+            let subject = render::stream_name::parse(name).map_err(|_| Refusal::InvalidName)?;
             vec![Filter::literal(&subject)]
         } else {
             declaration.filters.clone()

@@ -27,6 +27,11 @@ pub mod kafka;
 pub mod mqtt;
 pub mod nats;
 
+/// Subjects as names of streams and views.
+pub use self::kafka as stream_name;
+/// Subjects as keys and headers of stored records show them.
+pub use self::nats as dotted;
+
 /// Why a protocol has no name for a subject, or no text for a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unrenderable {

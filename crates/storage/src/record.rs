@@ -50,7 +50,7 @@ pub fn encode(address: &Address, record: &Record) -> Bytes {
     match (&record.key, address) {
         (Some(key), _) => put_bytes(&mut out, Some(key)),
         (None, Address::Subject(_, subject)) => {
-            put_bytes(&mut out, Some(&render::nats::to_bytes(subject)));
+            put_bytes(&mut out, Some(&render::dotted::to_bytes(subject)));
         }
         (None, Address::Queue(name)) => put_bytes(&mut out, Some(name)),
     }
@@ -174,7 +174,7 @@ impl Trusted {
             name::REPLY_TO => {
                 let space = std::mem::take(&mut self.reply_space);
                 self.properties().reply_to =
-                    render::nats::parse(value).ok().map(|s| Address::Subject(space, s));
+                    render::dotted::parse(value).ok().map(|s| Address::Subject(space, s));
             }
             name::NATIVE => {
                 let native = value.split_first().and_then(|(&origin, _)| {
@@ -202,7 +202,7 @@ fn reserve_properties(properties: &Properties, out: &mut Vec<(&[u8], Bytes)>) {
     match &properties.reply_to {
         Some(Address::Subject(space, subject)) => {
             put(name::REPLY_SPACE, space.name().map(|s| Bytes::copy_from_slice(s.as_bytes())));
-            put(name::REPLY_TO, Some(render::nats::to_bytes(subject)));
+            put(name::REPLY_TO, Some(render::dotted::to_bytes(subject)));
         }
         Some(Address::Queue(queue)) => put(name::REPLY_QUEUE, Some(queue.clone())),
         None => {}
