@@ -106,6 +106,13 @@ pub(crate) fn payload(frame: &Frame) -> Result<Bytes, BadEntry> {
     Ok(frame.body.slice(DATA_HEADER_BYTES..end.ok_or(bad)?))
 }
 
+/// The batch in a DATA frame that was encoded here, whose bytes begin with the frame's header.
+pub(crate) fn payload_of(frame: &[u8]) -> Option<&[u8]> {
+    let body = frame.get(crate::frame::HEADER_BYTES..)?;
+    let length = usize::try_from(crate::frame::u32_at(body, 30)?).ok()?;
+    body.get(DATA_HEADER_BYTES..DATA_HEADER_BYTES + length)
+}
+
 /// The image in a DATA frame.
 ///
 /// # Errors

@@ -173,6 +173,11 @@ impl GroupBuilder {
         self.frames.len()
     }
 
+    /// The bytes from the start of a frame on, as [`Self::push`] returned it.
+    pub(crate) fn frame(&self, start: usize) -> Option<&[u8]> {
+        self.bytes.get(start..)
+    }
+
     /// A mark to return to with [`Self::rewind`].
     pub fn mark(&self) -> (usize, usize) {
         (self.bytes.len(), self.frames.len())

@@ -290,17 +290,19 @@ impl Lane {
         let mut batches = Vec::with_capacity(framed.len());
         for Framed { step, start, length } in &framed {
             let Step::Batch { image, payload, epoch, volatile } = step else { continue };
-            let bytes = || payload.to_bytes(image.base, *epoch);
             if *volatile {
-                batches.push(Spot::Memory(Arc::new(bytes())));
+                let bytes = payload.to_bytes(image.base, *epoch);
+                batches.push(Spot::Memory(Arc::new(bytes)));
                 continue;
             }
             let position = u32::try_from(placed.position + *start as u64);
             let position = position.expect("a segment is shorter than 4 GiB");
             let length = u32::try_from(*length).expect("a frame is at most 16 MiB");
             batches.push(Spot::Disk { segment: home, position, length });
-            if !image.moved {
-                fresh.push((image.log, image.base, bytes()));
+            if !image.moved
+                && let Some(payload) = self.group.frame(*start).and_then(entry::payload_of)
+            {
+                fresh.push((image.log, image.base, Bytes::copy_from_slice(payload)));
             }
         }
         // Readers find a batch in the cache from the moment at which they find it in the index.
