@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use storage::{Engine, LogId, Mode, Op, Write, suite};
-use storage_journal::sim::SimFs;
+use storage::{Engine, LogId, Mode, Op, SubmitError, Write, suite};
+use storage_journal::sim::{CrashModel, Fault, SimFs};
 use storage_journal::vfs::{RealFs, Vfs};
 use storage_journal::{Journal, OpenError, Options};
 
@@ -230,5 +230,46 @@ fn random_writes_survive_much_reclaiming_and_many_restarts() {
             assert!(segments < 64, "{segments} segments");
             journal.close();
         }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_the_write_and_takes_the_next_that_fits() {
+    let sim = SimFs::new(1);
+    let journal = Journal::open_inline(Arc::new(sim.clone()), options()).expect("opens");
+    suite::commit(&journal, put(1)).expect("space");
+    sim.inject(Fault::NoSpace, 0);
+    assert_eq!(suite::commit(&journal, put(2)), Err(SubmitError::Full));
+    assert_eq!(journal.get("one", b"k").map(|value| value.len()), Some(1));
+    suite::commit(&journal, put(3)).expect("space again");
+    assert_eq!(journal.get("one", b"k").map(|value| value.len()), Some(3));
+}
+
+#[test]
+fn a_failed_sync_stops_the_writes_and_leaves_the_reads() {
+    let sim = SimFs::new(1);
+    let journal = Journal::open_inline(Arc::new(sim.clone()), options()).expect("opens");
+    suite::commit(&journal, put(1)).expect("syncs");
+    sim.inject(Fault::SyncFails, 0);
+    assert_eq!(suite::commit(&journal, put(2)), Err(SubmitError::Poisoned));
+    assert_eq!(suite::commit(&journal, put(3)), Err(SubmitError::Poisoned), "never again");
+    assert!(journal.stats().poisoned);
+    assert_eq!(journal.get("one", b"k").map(|value| value.len()), Some(1), "what was durable");
+}
+
+#[test]
+fn damage_of_the_last_group_is_refused_once_it_is_witnessed() {
+    for bit in 0..8 {
+        let sim = SimFs::new(1);
+        let journal = Journal::open_inline(Arc::new(sim.clone()), options()).expect("opens");
+        suite::commit(&journal, put(100)).expect("good");
+        journal.idle();
+        drop(journal);
+        assert!(sim.flip_bit("00000000000000000001.seg", 8192 + 150, bit));
+        let sim = sim.crash(CrashModel::Kill);
+        let error = Journal::open_inline(Arc::new(sim), options()).expect_err("damaged");
+        let told = error.to_string();
+        assert!(told.starts_with("the journal is damaged: segment 1 at 8192: "), "{told}");
+        assert!(!told.contains('\n'), "one line for the operator");
     }
 }
