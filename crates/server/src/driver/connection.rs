@@ -130,3 +130,13 @@ impl Inbox {
         self.bytes = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 120, "{} bytes", size_of::<Connection>());
+    }
+}

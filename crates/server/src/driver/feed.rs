@@ -315,6 +315,7 @@ impl<R: Requests> Worker<R> {
     fn rest(&mut self, slot: u32) {
         let conn = self.id(slot);
         let requests = self.floor.shared.settings.requests;
+        let soonest = self.now.instant + Duration::from_millis(1);
         let Some(connection) = self.floor.slab.get(slot) else { return };
         let unsent = connection.unsent_bytes();
         let turned = if connection.stopped { unsent < LOW } else { unsent > HIGH };
@@ -325,6 +326,8 @@ impl<R: Requests> Worker<R> {
         }
         let Some(connection) = self.floor.slab.get(slot) else { return };
         let deadline = connection.session.as_ref().and_then(|session| session.deadline());
+        // One that is past already must not take every turn.
+        let deadline = deadline.map(|deadline| deadline.max(soonest));
         let more = (connection.readable || connection.stale) && connection.takes_bytes(requests);
         if more {
             self.floor.queue(slot);
