@@ -128,7 +128,7 @@ fn more_than_the_queue_holds_is_refused_as_busy() {
     let results: Vec<_> = receiver.try_iter().collect();
     assert_eq!(results.len(), count, "each is told once");
     assert!(results.iter().any(Result::is_ok));
-    let busy = Err(storage::SubmitError::Busy);
+    let busy = Err(SubmitError::Busy);
     assert!(results.contains(&busy));
     assert!(results.iter().all(|result| result.is_ok() || *result == busy));
 }

@@ -41,8 +41,6 @@ struct Record {
     timestamp_ms: i64,
     value: Option<Bytes>,
     deleted: bool,
-    /// Nobody has held it at some moment since it went out of sight: it need not be there.
-    gone: bool,
 }
 
 const ALL: ReadLimits = ReadLimits { max_bytes: 10_000, held: false };
@@ -118,7 +116,8 @@ impl Model {
         Ok(())
     }
 
-    /// Lets go of the records that are out of sight and held by nobody.
+    /// Forgets the records that are out of sight and held by nobody: from now on they need not be
+    /// there, whoever comes to hold their place.
     fn release(&mut self) {
         let referred: BTreeSet<_> =
             self.logs.values().flat_map(|queue| queue.refs.values().copied()).collect();
@@ -126,10 +125,10 @@ impl Model {
             let cursors = self.cursors.iter().filter(|((_, of), _)| of == id);
             let floor = cursors.map(|(_, state)| state.floor).min().unwrap_or(Offset::MAX);
             let (first, dropped) = (log.first, log.dropped);
-            for (offset, record) in &mut log.records {
+            log.records.retain(|offset, record| {
                 let visible = !dropped && *offset >= first && !record.deleted;
-                record.gone |= !visible && *offset < floor && !referred.contains(&(*id, *offset));
-            }
+                visible || *offset >= floor || referred.contains(&(*id, *offset))
+            });
         }
     }
 
@@ -202,7 +201,6 @@ impl Model {
                 timestamp_ms: record.timestamp_ms,
                 value: record.value,
                 deleted: false,
-                gone: false,
             };
             log.records.insert(record.offset, stored);
         }
@@ -382,8 +380,7 @@ impl Model {
 
     /// What somebody has held ever since it went out of sight is still there, as it was.
     fn held_difference(&self, engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {
-        let mut kept = log.records.iter().filter(|(_, record)| !record.gone);
-        kept.find_map(|(at, record)| {
+        log.records.iter().find_map(|(at, record)| {
             let got = held(engine, id, *at);
             differ(&format!("held record {at}"), &got, &Some(record.value.clone()))
         })
@@ -420,10 +417,7 @@ fn read_all(
                 |record| {
                     let subject = subject_of(batch, record.offset);
                     let (timestamp_ms, value) = (record.timestamp_ms, record.value);
-                    (
-                        record.offset,
-                        Record { subject, timestamp_ms, value, deleted: false, gone: false },
-                    )
+                    (record.offset, Record { subject, timestamp_ms, value, deleted: false })
                 },
             ));
         }
