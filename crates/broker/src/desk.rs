@@ -17,6 +17,9 @@ use crate::router::Route;
 use crate::timers::Due;
 use crate::turn::Turn;
 
+/// Bytes on their way to the disk above which sockets are not read. Engines take twice as much and
+/// more, so that what is read already is not refused.
+const CONGESTED_BYTES: u64 = 16 << 20;
 /// Most routes that a desk keeps for one space.
 const ROUTES_MAX: usize = 65_536;
 
@@ -162,6 +165,11 @@ impl Desk {
         let broker = self.broker.clone();
         let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
         broker.lock().flow(&mut turn, conn, stopped);
+    }
+
+    /// Whether so much waits to be written that the engine would soon refuse more.
+    pub fn is_congested(&self) -> bool {
+        self.broker.shared.engine.stats().pending_bytes > CONGESTED_BYTES
     }
 
     /// When [`Desk::timeout`] is due. The first worker keeps the timers of all.

@@ -1,5 +1,6 @@
 //! Last values: what a new subscription begins with (retained messages).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use hashbrown::HashMap;
@@ -15,14 +16,29 @@ pub(crate) const LAST_VALUES_MAX: usize = 10_000_000;
 pub(crate) const LAST_BYTES_MAX: usize = 4 << 30;
 
 #[derive(Debug, Default)]
-pub(crate) struct LastValues(RwLock<Values>);
+pub(crate) struct LastValues {
+    next_order: AtomicU64,
+    values: RwLock<Values>,
+}
 
 #[derive(Debug, Default)]
 struct Values {
     sequence: u64,
     count: usize,
     bytes: usize,
-    spaces: HashMap<Space, SubjectTree<(u64, Arc<Message>)>>,
+    spaces: HashMap<Space, SubjectTree<Value>>,
+    /// Cleared since the last two sweeps.
+    cleared: [Vec<(Space, Subject)>; 2],
+}
+
+/// A value, or the trace of one that was cleared a moment ago.
+#[derive(Debug)]
+struct Value {
+    /// When it was published, among all last values.
+    order: u64,
+    /// When it became visible.
+    sequence: u64,
+    message: Option<Arc<Message>>,
 }
 
 /// Some last values in order.
@@ -34,41 +50,62 @@ pub(crate) struct Page {
 }
 
 impl LastValues {
-    /// Sets a value; `false` when the node holds as many as it may.
-    pub(crate) fn set(&self, space: &Space, subject: &Subject, message: Arc<Message>) -> bool {
-        let mut values = self.0.write().expect("no panic under this lock");
+    /// The place of a publish among all that set or clear last values.
+    pub(crate) fn take_order(&self) -> u64 {
+        self.next_order.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Sets a value, or clears it with `None`. What was published before the present one is too
+    /// late: publishes that wait for the disk are overtaken by those that do not. `false` when the
+    /// node holds as many values as it may.
+    pub(crate) fn set(
+        &self,
+        space: &Space,
+        subject: &Subject,
+        order: u64,
+        message: Option<Arc<Message>>,
+    ) -> bool {
+        let mut values = self.values.write().expect("no panic under this lock");
+        let values = &mut *values;
         values.sequence += 1;
-        let sequence = values.sequence;
-        let size = message.record.size() + subject.as_bytes().len();
-        if values.count >= LAST_VALUES_MAX || values.bytes + size > LAST_BYTES_MAX {
+        let size = |m: &Arc<Message>| m.record.size() + subject.as_bytes().len();
+        let tree = values.spaces.entry_ref(space).or_default();
+        if tree.get(subject).is_some_and(|value| value.order > order) {
+            return true;
+        }
+        let more = message.as_ref().map_or(0, size);
+        if more > 0 && (values.count >= LAST_VALUES_MAX || values.bytes + more > LAST_BYTES_MAX) {
             return false;
         }
-        let tree = values.spaces.entry_ref(space).or_default();
-        let before = tree.insert(subject, (sequence, message));
-        values.bytes += size;
-        match before {
-            Some((_, old)) => {
-                values.bytes -= old.record.size() + subject.as_bytes().len();
-            }
-            None => values.count += 1,
+        if message.is_none() {
+            values.cleared[0].push((space.clone(), subject.detached()));
+        }
+        values.bytes += more;
+        values.count += usize::from(message.is_some());
+        let value = Value { order, sequence: values.sequence, message };
+        if let Some(old) = tree.insert(subject, value).and_then(|old| old.message) {
+            values.bytes -= size(&old);
+            values.count -= 1;
         }
         true
     }
 
-    /// Removes a value.
-    pub(crate) fn clear(&self, space: &Space, subject: &Subject) {
-        let mut values = self.0.write().expect("no panic under this lock");
-        values.sequence += 1;
-        let old = values.spaces.get_mut(space).and_then(|tree| tree.remove(subject));
-        if let Some((_, old)) = old {
-            values.count -= 1;
-            values.bytes -= old.record.size() + subject.as_bytes().len();
+    /// Forgets the traces of values that were cleared two sweeps ago.
+    pub(crate) fn sweep(&self) {
+        let mut values = self.values.write().expect("no panic under this lock");
+        let values = &mut *values;
+        let older = std::mem::take(&mut values.cleared[0]);
+        for (space, subject) in std::mem::replace(&mut values.cleared[1], older) {
+            let Some(tree) = values.spaces.get_mut(&space) else { continue };
+            if tree.get(&subject).is_some_and(|value| value.message.is_none()) {
+                tree.remove(&subject);
+            }
         }
     }
 
     /// The mark of a subscription: values set later come to it live.
     pub(crate) fn mark(&self) -> u64 {
-        self.0.read().expect("no panic under this lock").sequence
+        self.values.read().expect("no panic under this lock").sequence
     }
 
     /// Up to `limit` values that match, up to the mark, behind `after`.
@@ -80,10 +117,11 @@ impl LastValues {
         after: Option<&Subject>,
         limit: usize,
     ) -> Page {
-        let values = self.0.read().expect("no panic under this lock");
+        let values = self.values.read().expect("no panic under this lock");
         let mut page = Page::default();
         let Some(tree) = values.spaces.get(space) else { return page };
-        for (subject, (sequence, message)) in tree.matching(filter, after) {
+        for (subject, Value { sequence, message, .. }) in tree.matching(filter, after) {
+            let Some(message) = message else { continue };
             if page.messages.len() == limit {
                 return page;
             }
@@ -98,6 +136,6 @@ impl LastValues {
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.read().expect("no panic under this lock").count
+        self.values.read().expect("no panic under this lock").count
     }
 }

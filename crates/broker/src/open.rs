@@ -461,7 +461,8 @@ fn restore_last_values(shared: &Shared) -> Result<(), OpenError> {
         let Some(view) = one_record(timestamp_ms, &tail) else { return false };
         let (_, record) = storage::record::decode(&subject, &view, true);
         let address = Address::Subject(space.clone(), subject.clone());
-        shared.last_values.set(&space, &subject, Arc::new(Message::new(address, record, None)));
+        let message = Arc::new(Message::new(address, record, None));
+        shared.last_values.set(&space, &subject, 0, Some(message));
         true
     })
 }

@@ -40,6 +40,8 @@ pub(crate) struct PublishDone {
     /// Queues that get it in memory.
     transient: Vec<u64>,
     log: LogId,
+    /// Its place among those that set last values.
+    order: u64,
     /// It was delivered before it was stored: nothing but the log's readers is left to tell.
     delivered: bool,
     result: Result<Committed, SubmitError>,
@@ -139,6 +141,7 @@ impl Desk {
             let queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
             turn.port.reply(conn, token, Reply::Published(Published { matched, queues }));
         }
+        let retain = message.record.retain;
         let message = if delivered { message } else { detached(&message) };
         let mut done = PublishDone {
             conn,
@@ -149,6 +152,7 @@ impl Desk {
             durable,
             transient,
             log: log.unwrap_or(LogId(0)),
+            order: if retain { turn.shared.last_values.take_order() } else { 0 },
             delivered,
             result: Ok(Committed::default()),
         };
@@ -209,7 +213,7 @@ impl Desk {
         appended: Option<&storage::Appended>,
     ) {
         let message = &done.message;
-        let route = self.visible_route(turn, message, &done.route);
+        let route = self.visible_route(turn, done);
         self.deliver_plain(turn, message, &route);
         for route in &done.behind {
             self.deliver_plain(turn, message, route);
@@ -236,21 +240,16 @@ impl Desk {
 
     /// The route at the moment of visibility. For a last value it is computed together with
     /// setting the value, so that a new subscription gets it either live or as a last value.
-    fn visible_route(
-        &mut self,
-        turn: &Turn<'_>,
-        message: &Arc<Message>,
-        planned: &Arc<Route>,
-    ) -> Arc<Route> {
-        let Address::Subject(space, subject) = &message.address else { return planned.clone() };
+    fn visible_route(&mut self, turn: &Turn<'_>, done: &PublishDone) -> Arc<Route> {
+        let message = &done.message;
+        let Address::Subject(space, subject) = &message.address else { return done.route.clone() };
         if !message.record.retain {
             return self.routes.get(turn, space, subject);
         }
+        let value = (!message.record.payload().is_empty()).then(|| detached(message));
         let router = turn.shared.router.read().expect("no panic under this lock");
-        if message.record.payload().is_empty() {
-            turn.shared.last_values.clear(space, subject);
-        } else {
-            turn.shared.last_values.set(space, subject, detached(message));
+        if !turn.shared.last_values.set(space, subject, done.order, value) {
+            add(&turn.shared.counters.dropped, 1);
         }
         Arc::new(router.route(space, subject))
     }

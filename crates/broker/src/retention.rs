@@ -33,6 +33,7 @@ impl Core {
         if ended {
             turn.shared.reroute(|router| router.sweep_leases(turn.now.unix_ms));
         }
+        turn.shared.last_values.sweep();
         self.sessions.mark_followers();
         self.flush(turn);
     }

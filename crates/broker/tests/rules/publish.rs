@@ -275,6 +275,28 @@ fn last_values_come_with_a_new_subscription_and_survive_a_restart() {
 }
 
 #[test]
+fn a_last_value_that_waits_for_the_disk_does_not_undo_a_later_one() {
+    let mut world = World::new();
+    for (subject, later) in [("o/1", "later"), ("o/2", "")] {
+        for (body, assurance) in [("earlier", AtLeastOnce), (later, AtMostOnce)] {
+            let mut publish = message(subject, body, assurance);
+            publish.record.retain = true;
+            world.start(conn(1), Request::Publish(publish));
+        }
+    }
+    world.settle_down();
+    world.subscribe(conn(2), 1, "o/#", false);
+    assert_eq!(world.take(conn(2)), ["later"]);
+    world.pass(std::time::Duration::from_secs(11));
+    world.pass(std::time::Duration::from_secs(11));
+    let mut publish = message("o/2", "again", AtMostOnce);
+    publish.record.retain = true;
+    world.ask(conn(1), Request::Publish(publish));
+    world.subscribe(conn(3), 1, "o/2", false);
+    assert_eq!(world.take(conn(3)), ["again"]);
+}
+
+#[test]
 fn an_answer_to_an_alias_reaches_the_requester_with_its_correlation() {
     let mut world = World::new();
     world.subscribe(conn(1), 1, "answers", false);

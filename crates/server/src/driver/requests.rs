@@ -30,6 +30,11 @@ pub trait Requests: Send + 'static {
     /// The connection's unsent bytes crossed the high mark (`stopped`) or the low one.
     fn flow(&mut self, now: Now, conn: ConnId, stopped: bool, port: &mut dyn Port);
 
+    /// Whether sockets had better wait: so much is on its way to the disk that more is refused soon.
+    fn is_congested(&self) -> bool {
+        false
+    }
+
     /// When [`Requests::timeout`] is due.
     fn deadline(&self) -> Option<Instant>;
 
@@ -61,6 +66,10 @@ impl Requests for Desk {
 
     fn flow(&mut self, now: Now, conn: ConnId, stopped: bool, port: &mut dyn Port) {
         Self::flow(self, now, conn, stopped, port);
+    }
+
+    fn is_congested(&self) -> bool {
+        Self::is_congested(self)
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -124,7 +124,7 @@ impl<R: Requests> Worker<R> {
             return Some(Duration::ZERO);
         }
         if !self.floor.ready.is_empty() {
-            return Some(if self.floor.is_congested() { BREATH } else { Duration::ZERO });
+            return Some(if self.is_congested() { BREATH } else { Duration::ZERO });
         }
         if self.draining.is_some() {
             return Some(BREATH);
@@ -260,6 +260,10 @@ impl<R: Requests> Worker<R> {
     fn work(&mut self) {
         if !self.floor.ready.is_empty() && !self.floor.is_congested() {
             for _ in 0..self.floor.ready.len() {
+                // Looked at before each socket: many of them fill the engine's queue in one turn.
+                if self.desk.is_congested() {
+                    break;
+                }
                 let Some(slot) = self.floor.ready.pop_front() else { break };
                 if let Some(connection) = self.floor.slab.get(slot) {
                     connection.queued = false;
@@ -278,6 +282,10 @@ impl<R: Requests> Worker<R> {
                 self.process(slot, false);
             }
         }
+    }
+
+    fn is_congested(&self) -> bool {
+        self.floor.is_congested() || self.desk.is_congested()
     }
 
     /// Says goodbye once, then tells whether everything is said.
