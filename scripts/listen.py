@@ -9,6 +9,7 @@ Ends after one message through each, or after 60 seconds.
 import asyncio
 import sys
 import threading
+import time
 
 import confluent_kafka
 import nats
@@ -49,20 +50,24 @@ def through_amqp(subject):
 
 
 def through_kafka(subject):
+    started = time.time()
     consumer = confluent_kafka.Consumer(
         {
             "bootstrap.servers": "127.0.0.1:9092",
-            "group.id": "listen",
-            "auto.offset.reset": "latest",
-            "allow.auto.create.topics": True,
+            "group.id": f"listen-{started}",
+            # The topic may come into being with the first message: look often, miss nothing.
+            "auto.offset.reset": "earliest",
+            "topic.metadata.refresh.interval.ms": 500,
         }
     )
     consumer.subscribe([subject])
-    message = consumer.poll(WAIT_S)
-    while message is not None and message.error() is not None:
-        message = consumer.poll(WAIT_S)
-    if message is not None:
-        tell("Kafka", message.topic(), message.value())
+    while time.time() < started + WAIT_S:
+        message = consumer.poll(1)
+        if message is None or message.error() is not None:
+            continue
+        if message.timestamp()[1] >= started * 1000:
+            tell("Kafka", message.topic(), message.value())
+            break
     consumer.close()
 
 
