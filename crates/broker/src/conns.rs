@@ -117,6 +117,11 @@ impl Conn {
         }
     }
 
+    /// Whether it has a consumer of this number.
+    pub(crate) fn consumes(&self, number: u32) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.consumers.contains_key(&number))
+    }
+
     /// Takes a subscription out.
     pub(crate) fn let_go(&mut self, number: u32) -> Option<Held> {
         let at = self.subscriptions.binary_search_by_key(&number, |h| h.number).ok()?;

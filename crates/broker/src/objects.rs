@@ -19,7 +19,7 @@ use crate::conns::{Held, Window};
 use crate::publish::memory_key;
 use crate::queues::{Item, Queue, is_durable};
 use crate::router::Target;
-use crate::sessions::{Cursor, Durable, cursor_name, share_name};
+use crate::sessions::{Cursor, Durable, SHARE, cursor_name, share_name};
 use crate::state::{Core, rows, table};
 use crate::stats::set;
 use crate::turn::Turn;
@@ -163,7 +163,13 @@ impl Core {
         };
         let mark = match session {
             Some(id) => self.subscribe_durable(turn, conn, id, subscribe, &filter, &mut ops),
-            None => self.subscribe_live(turn, conn, &subscribe, &filter),
+            None => match self.share_of(subscribe.group.as_deref()) {
+                Some(queue) => {
+                    self.join_share(turn, conn, number, queue);
+                    0
+                }
+                None => self.subscribe_live(turn, conn, &subscribe, &filter),
+            },
         };
         let replay = wants_values
             .then(|| Box::new(Replay { conn, number, space, filter, mark, after: None }));
@@ -195,6 +201,7 @@ impl Core {
             None => Target::Live { conn, number, skip_own },
             Some(group) => {
                 let group = Bytes::copy_from_slice(group);
+                self.sessions.live_members.entry_ref(&group).or_default().push((conn, number));
                 Target::Member { group, conn, number, skip_own }
             }
         };
@@ -252,8 +259,7 @@ impl Core {
             }),
             Some(queue) => {
                 self.make_share(turn, &queue, &space, filter, ops);
-                let window = self.sessions.get_mut(id).expect("claimed").window();
-                self.join_share(turn, conn, number, queue, window);
+                self.join_share(turn, conn, number, queue);
                 turn.shared.last_values.mark()
             }
         }
@@ -286,14 +292,17 @@ impl Core {
     ) -> bool {
         let mut found = false;
         if let Some(held) = self.conns.get_mut(conn).and_then(|c| c.let_go(number)) {
-            turn.shared.reroute(|router| router.remove(&held.space, &held.filter, &held.target));
+            self.unroute(turn, &held);
+            found = true;
+        }
+        if self.conns.get(conn).is_some_and(|c| c.consumes(number)) {
+            self.cancel(turn, conn, number);
             found = true;
         }
         if let Some(id) = self.session_of(conn)
             && let Some(old) =
                 self.sessions.get_mut(id).and_then(|s| s.subscriptions.remove(&number))
         {
-            self.cancel(turn, conn, number);
             self.drop_durable(turn, id, number, &old, ops);
             found = true;
         }
@@ -435,13 +444,15 @@ impl Core {
 
     fn make_share(
         &mut self,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
         name: &Bytes,
         space: &Space,
         filter: &Filter,
         ops: &mut Vec<Op>,
     ) {
-        if self.queues.id(name).is_some() {
+        if let Some(id) = self.queues.id(name) {
+            let queue = self.queues.get_mut(id).expect("an id of the index");
+            queue.declaration.auto_delete = false;
             return;
         }
         let declaration = QueueDeclaration {
@@ -463,6 +474,33 @@ impl Core {
         let mut changes = Vec::new();
         self.add_binding(turn, binding, &mut changes);
         ops.extend(rows(changes));
+        // Those who shared live until now share the queue.
+        let members = self.sessions.live_members.remove(&name[SHARE.len()..]);
+        for (conn, number) in members.into_iter().flatten() {
+            if let Some(held) = self.conns.get_mut(conn).and_then(|c| c.let_go(number)) {
+                self.unroute(turn, &held);
+                self.join_share(turn, conn, number, name.clone());
+            }
+        }
+    }
+
+    /// The queue of a share that has durable members.
+    fn share_of(&self, group: Option<&[u8]>) -> Option<Bytes> {
+        let name = Bytes::from([SHARE, group?].concat());
+        self.queues.id(&name).map(|_| name)
+    }
+
+    /// Takes a live subscription out of the router.
+    fn unroute(&mut self, turn: &Turn<'_>, held: &Held) {
+        if let Target::Member { group, conn, number, .. } = &held.target
+            && let Some(members) = self.sessions.live_members.get_mut(group)
+        {
+            members.retain(|member| member != &(*conn, *number));
+            if members.is_empty() {
+                self.sessions.live_members.remove(group);
+            }
+        }
+        turn.shared.reroute(|router| router.remove(&held.space, &held.filter, &held.target));
     }
 
     pub(crate) fn join_share(
@@ -471,8 +509,11 @@ impl Core {
         conn: ConnId,
         number: u32,
         queue: Bytes,
-        window: u32,
     ) {
+        let window = self
+            .session_of(conn)
+            .and_then(|id| self.sessions.get_mut(id))
+            .map_or(1, |s| s.window());
         let windows = &mut self.conns.rare(conn).windows;
         windows.entry(SHARE_WINDOW).or_insert(Window { size: window, used: 0 });
         let consume = Consume {
@@ -489,8 +530,15 @@ impl Core {
     /// A session left a share; the last one takes its queue along.
     pub(crate) fn leave_share(&mut self, turn: &mut Turn<'_>, group: &Bytes, filter: &Filter) {
         let share = share_name(group, filter);
-        if self.sessions.leave_share(&share) {
-            self.remove_queue(turn, &share);
+        if !self.sessions.leave_share(&share) {
+            return;
+        }
+        // Without durable members it lives as long as live ones consume it.
+        match self.queues.id(&share).and_then(|id| self.queues.get_mut(id)) {
+            Some(queue) if queue.consumers() > 0 => queue.declaration.auto_delete = true,
+            Some(_) | None => {
+                self.remove_queue(turn, &share);
+            }
         }
     }
 
@@ -716,11 +764,9 @@ impl Core {
         if let Some(state) = self.conns.remove(conn)
             && !state.subscriptions.is_empty()
         {
-            turn.shared.reroute(|router| {
-                for held in &state.subscriptions {
-                    router.remove(&held.space, &held.filter, &held.target);
-                }
-            });
+            for held in &state.subscriptions {
+                self.unroute(turn, held);
+            }
         }
         self.gauge(turn);
     }

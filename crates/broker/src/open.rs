@@ -25,7 +25,7 @@ use crate::port::{Mail, Port};
 use crate::queues::Queues;
 use crate::retention::SWEEP_EVERY;
 use crate::router::{Router, Target};
-use crate::sessions::{Cursor, Sessions};
+use crate::sessions::{Cursor, SHARE, Sessions};
 use crate::state::{Core, rows, table};
 use crate::stats::{BrokerStats, Counters, set};
 use crate::streams::{PRODUCER_KEY, Producers, home_of};
@@ -329,6 +329,7 @@ impl Core {
         }
         self.restore_sessions(&**engine, &mut router, now)?;
         drop(router);
+        self.drop_deserted_shares(shared, now);
         restore_last_values(shared)?;
         self.restore_modules(&**engine);
         if let Some(next) = engine.get(table::NODE, PRODUCER_KEY) {
@@ -337,6 +338,20 @@ impl Core {
         }
         self.timers.add(now.instant + SWEEP_EVERY, Due::Sweep);
         Ok(())
+    }
+
+    /// Shares whose last members were live went with the run.
+    fn drop_deserted_shares(&mut self, shared: &Arc<Shared>, now: Now) {
+        let deserted: Vec<Bytes> = self
+            .catalogue
+            .queues()
+            .map(|queue| queue.declaration.name.clone())
+            .filter(|name| name.starts_with(SHARE) && !self.sessions.is_shared(name))
+            .collect();
+        let mut turn = Turn { now, port: &mut Nobody, shared, worker: 0 };
+        for name in deserted {
+            self.remove_queue(&mut turn, &name);
+        }
     }
 
     fn restore_sessions(

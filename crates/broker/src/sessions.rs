@@ -163,6 +163,8 @@ pub(crate) struct Sessions {
     wills: Vec<Publish>,
     /// Durable subscriptions of each share, by the name of its queue.
     shares: HashMap<Bytes, usize>,
+    /// Members of live groups.
+    pub(crate) live_members: HashMap<Bytes, Vec<(ConnId, u32)>>,
 }
 
 impl Sessions {
@@ -202,6 +204,11 @@ impl Sessions {
     /// Durable subscriptions of a session.
     pub(crate) fn subscriptions(&self, id: u64) -> usize {
         self.map.get(&id).map_or(0, |session| session.subscriptions.len())
+    }
+
+    /// Whether a share has durable subscriptions.
+    pub(crate) fn is_shared(&self, share: &Bytes) -> bool {
+        self.shares.contains_key(share)
     }
 
     /// One more durable subscription of a share.
@@ -394,9 +401,8 @@ impl Core {
             .iter()
             .filter_map(|(n, s)| Some((*n, share_name(s.group.as_ref()?, &s.filter))))
             .collect();
-        let window = session.window;
         for (number, queue) in shares {
-            self.join_share(turn, conn, number, queue, window);
+            self.join_share(turn, conn, number, queue);
         }
         self.scan(turn, id);
     }
@@ -767,9 +773,12 @@ fn delivery(
     Delivery { message: message.clone(), matched, tag, redelivered, last_value: false }
 }
 
+/// How the names of such queues begin; the name of the live group follows.
+pub(crate) const SHARE: &[u8] = b"$share/";
+
 /// The name of the queue behind a durable shared subscription.
 pub(crate) fn share_name(group: &[u8], filter: &Filter) -> Bytes {
-    let mut name = b"$share/".to_vec();
+    let mut name = SHARE.to_vec();
     name.extend_from_slice(group);
     name.push(b'/');
     name.extend_from_slice(&filter.to_bytes());

@@ -233,6 +233,42 @@ fn a_durable_share_keeps_messages_while_all_members_are_away_and_each_goes_to_on
 }
 
 #[test]
+fn live_and_durable_members_of_a_share_share_each_message() {
+    let mut world = World::new();
+    let share = |durable| {
+        let mut subscribe = subscription(1, "jobs", durable);
+        let filter = subscribe.filter.to_bytes();
+        let live = Bytes::from([b"g/", &filter[..]].concat());
+        subscribe.group = Some(if durable { Bytes::from_static(b"g") } else { live });
+        Request::Subscribe(subscribe)
+    };
+    let claim = Claim {
+        name: Bytes::from_static(b"live"),
+        clean: true,
+        expiry: Expiry::After(0),
+        window: 100,
+    };
+    world.ask(conn(1), Request::Claim(claim));
+    world.ask(conn(1), share(false));
+    world.claim(conn(2), "durable", true, 100);
+    world.ask(conn(2), share(true));
+    let given = |world: &mut World| {
+        for n in 0..4 {
+            world.publish(conn(9), "jobs", &n.to_string(), AtLeastOnce);
+        }
+        (ack_all(world, 1).len(), ack_all(world, 2).len())
+    };
+    assert_eq!(given(&mut world), (2, 2));
+    world.ask(conn(2), Request::Unsubscribe(1));
+    assert_eq!(given(&mut world), (4, 0));
+    world.gone(conn(1));
+    let mut world = world.restarted();
+    world.claim(conn(3), "durable", false, 100);
+    world.ask(conn(3), share(true));
+    assert!(world.take(conn(3)).is_empty(), "the share went with its last member");
+}
+
+#[test]
 fn a_durable_session_gets_unstored_messages_while_it_is_there() {
     let mut world = World::new();
     world.claim(conn(1), "s", true, 10);
