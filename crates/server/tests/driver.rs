@@ -315,6 +315,7 @@ fn the_last_words_arrive_though_the_peer_still_sends() {
         // The server may close while this is being written; what it said must be there still.
         let _ = client.socket.write_all(&bytes);
         assert_eq!(client.receive(), (b'B', b"goodbye".to_vec()));
+        assert_eq!(client.socket.read(&mut [0]).unwrap(), 0, "closed, not reset");
     }
     server.stop();
 }
