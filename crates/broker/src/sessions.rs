@@ -157,7 +157,7 @@ impl Cursor {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     by_name: HashMap<Bytes, u64>,
-    map: HashMap<u64, Session>,
+    map: HashMap<u64, Box<Session>>,
     next: u64,
     dirty: HashSet<u64>,
     wills: Vec<Publish>,
@@ -177,11 +177,11 @@ impl Sessions {
     }
 
     pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Session> {
-        self.map.get_mut(&id)
+        self.map.get_mut(&id).map(Box::as_mut)
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Session)> {
-        self.map.iter_mut().map(|(id, session)| (*id, session))
+        self.map.iter_mut().map(|(id, session)| (*id, session.as_mut()))
     }
 
     pub(crate) fn take_wills(&mut self) -> Vec<Publish> {
@@ -252,7 +252,7 @@ impl Sessions {
     pub(crate) fn restore(&mut self, id: u64, name: Bytes, expiry: Expiry) {
         self.next = self.next.max(id);
         self.by_name.insert(name.clone(), id);
-        self.map.insert(id, Session::new(name, expiry));
+        self.map.insert(id, Box::new(Session::new(name, expiry)));
     }
 
     fn id_of(&mut self, name: &Bytes) -> u64 {
@@ -344,8 +344,11 @@ impl Core {
             self.forget_state(turn, id, &mut ops);
         }
         let name = Bytes::copy_from_slice(&claim.name);
-        let session =
-            self.sessions.map.entry(id).or_insert_with(|| Session::new(name, claim.expiry));
+        let session = self
+            .sessions
+            .map
+            .entry(id)
+            .or_insert_with(|| Box::new(Session::new(name, claim.expiry)));
         let was_durable = known && session.expiry.is_durable();
         let present = was_durable && !claim.clean;
         session.kept |= claim.expiry.is_durable();
