@@ -33,8 +33,10 @@ const HELD_MAX: usize = 100_000_000;
 const CONSUMERS_MAX: usize = 65_536;
 /// Deliveries of one queue in one turn.
 const DISPATCH_MAX: usize = 256;
-/// Payload bytes of messages that live in queues alone, over all queues.
-pub(crate) const TRANSIENT_BYTES_MAX: usize = 256 << 20;
+/// Memory of messages that live in queues alone, over all queues; beyond it they are refused.
+pub(crate) const TRANSIENT_BYTES_MAX: usize = 1 << 30;
+/// What a message costs in memory besides its bytes.
+const MESSAGE_OVERHEAD: usize = 512;
 
 /// Whether a queue of this number survives a restart.
 pub(crate) fn is_durable(queue: u64) -> bool {
@@ -80,6 +82,11 @@ impl Item {
             message: None,
             redelivered: true,
         }
+    }
+
+    /// What it takes of [`TRANSIENT_BYTES_MAX`].
+    fn cost(&self) -> usize {
+        self.resident() + MESSAGE_OVERHEAD
     }
 
     fn resident(&self) -> usize {
@@ -235,7 +242,7 @@ impl Queues {
         self.held = self.held.saturating_sub(1);
         match item.place {
             Some(place) => self.settled.entry(queue).or_default().push(place),
-            None => self.transient_bytes = self.transient_bytes.saturating_sub(item.resident()),
+            None => self.transient_bytes = self.transient_bytes.saturating_sub(item.cost()),
         }
     }
 }
@@ -244,11 +251,11 @@ impl Core {
     /// A message for a queue, at its end.
     pub(crate) fn push(&mut self, turn: &mut Turn<'_>, id: u64, item: Item) {
         if item.place.is_none() {
-            if self.queues.transient_bytes + item.resident() > TRANSIENT_BYTES_MAX {
+            if self.queues.transient_bytes + item.cost() > TRANSIENT_BYTES_MAX {
                 add(&turn.shared.counters.dropped, 1);
                 return;
             }
-            self.queues.transient_bytes += item.resident();
+            self.queues.transient_bytes += item.cost();
         }
         let Some(queue) = self.queues.map.get_mut(&id) else { return };
         queue.add(item);

@@ -64,7 +64,8 @@ impl Client {
             queue,
             passive: false,
             durable: self.persistent,
-            exclusive: true,
+            // What lasts belongs to no connection: such a queue stays behind, named after the run.
+            exclusive: !self.persistent,
             auto_delete: false,
             nowait: false,
             arguments: Table::default(),
