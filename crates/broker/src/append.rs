@@ -34,7 +34,6 @@ pub(crate) struct AppendDone {
     log: LogId,
     subject: Subject,
     batch: Bytes,
-    count: u32,
     route: Arc<Route>,
     durable: Vec<u64>,
     result: Result<Committed, SubmitError>,
@@ -111,7 +110,6 @@ impl Desk {
             log,
             subject,
             batch,
-            count: checked.count,
             route,
             durable,
             result: Ok(Committed::default()),
@@ -175,7 +173,7 @@ impl Desk {
         let transient: Vec<u64> =
             done.route.queues.iter().copied().filter(|queue| !is_durable(*queue)).collect();
         for (index, (offset, message)) in of_batch(&stored, 0).into_iter().enumerate() {
-            self.deliver_record(turn, &message, &route, (done.log, offset));
+            self.deliver(turn, &message, &route, Some((done.log, offset)));
             if done.durable.is_empty() && transient.is_empty() {
                 continue;
             }
@@ -189,7 +187,6 @@ impl Desk {
                 core.push(turn, *queue, Item::transient(&message));
             }
         }
-        debug_assert!(done.count > 0, "an empty batch is refused");
     }
 }
 

@@ -21,7 +21,6 @@ use crate::queues::{Item, Queue, is_durable};
 use crate::router::Target;
 use crate::sessions::{Cursor, Durable, SHARE, cursor_name, share_name};
 use crate::state::{Core, rows, table};
-use crate::stats::set;
 use crate::turn::Turn;
 
 /// Last values that a subscription gets in one turn.
@@ -106,14 +105,6 @@ impl Core {
                 unreachable!("the desk answers these itself")
             }
         }
-        self.gauge(turn);
-    }
-
-    fn gauge(&self, turn: &Turn<'_>) {
-        let counters = &turn.shared.counters;
-        set(&counters.queues, self.queues.len());
-        set(&counters.sessions, self.sessions.len());
-        set(&counters.streams, self.catalogue.stream_count());
     }
 
     fn flow_if_open(&mut self, turn: &mut Turn<'_>, conn: ConnId) {
@@ -292,7 +283,7 @@ impl Core {
     ) -> bool {
         let mut found = false;
         if let Some(held) = self.conns.get_mut(conn).and_then(|c| c.let_go(number)) {
-            self.unroute(turn, &held);
+            self.unroute(turn, std::slice::from_ref(&held));
             found = true;
         }
         if self.conns.get(conn).is_some_and(|c| c.consumes(number)) {
@@ -478,7 +469,7 @@ impl Core {
         let members = self.sessions.live_members.remove(&name[SHARE.len()..]);
         for (conn, number) in members.into_iter().flatten() {
             if let Some(held) = self.conns.get_mut(conn).and_then(|c| c.let_go(number)) {
-                self.unroute(turn, &held);
+                self.unroute(turn, std::slice::from_ref(&held));
                 self.join_share(turn, conn, number, name.clone());
             }
         }
@@ -490,17 +481,23 @@ impl Core {
         self.queues.id(&name).map(|_| name)
     }
 
-    /// Takes a live subscription out of the router.
-    fn unroute(&mut self, turn: &Turn<'_>, held: &Held) {
-        if let Target::Member { group, conn, number, .. } = &held.target
-            && let Some(members) = self.sessions.live_members.get_mut(group)
-        {
-            members.retain(|member| member != &(*conn, *number));
-            if members.is_empty() {
-                self.sessions.live_members.remove(group);
+    /// Takes live subscriptions out of the router.
+    fn unroute(&mut self, turn: &Turn<'_>, all: &[Held]) {
+        for held in all {
+            if let Target::Member { group, conn, number, .. } = &held.target
+                && let Some(members) = self.sessions.live_members.get_mut(group)
+            {
+                members.retain(|member| member != &(*conn, *number));
+                if members.is_empty() {
+                    self.sessions.live_members.remove(group);
+                }
             }
         }
-        turn.shared.reroute(|router| router.remove(&held.space, &held.filter, &held.target));
+        turn.shared.reroute(|router| {
+            for held in all {
+                router.remove(&held.space, &held.filter, &held.target);
+            }
+        });
     }
 
     pub(crate) fn join_share(
@@ -764,11 +761,8 @@ impl Core {
         if let Some(state) = self.conns.remove(conn)
             && !state.subscriptions.is_empty()
         {
-            for held in &state.subscriptions {
-                self.unroute(turn, held);
-            }
+            self.unroute(turn, &state.subscriptions);
         }
-        self.gauge(turn);
     }
 }
 

@@ -187,8 +187,14 @@ impl Broker {
 
     /// Counters and sizes.
     pub fn stats(&self) -> BrokerStats {
-        set(&self.shared.counters.last_values, self.shared.last_values.len());
-        self.shared.counters.read()
+        let counters = &self.shared.counters;
+        set(&counters.last_values, self.shared.last_values.len());
+        let core = self.lock();
+        set(&counters.streams, core.catalogue.stream_count());
+        set(&counters.queues, core.queues.len());
+        set(&counters.sessions, core.sessions.len());
+        set(&counters.waiting_reads, core.waiters.len());
+        counters.read()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {

@@ -57,11 +57,7 @@ impl Desk {
         mut publish: Publish,
     ) {
         if let Err(refusal) = admit(turn, &mut publish) {
-            add(&turn.shared.counters.refused, 1);
-            if let Some(conn) = conn {
-                turn.refuse(conn, token, refusal);
-            }
-            return;
+            return refuse(turn, conn, token, refusal);
         }
         let message = Arc::new(Message::new(publish.to, publish.record, conn));
         alias_reply(turn, &message);
@@ -80,18 +76,17 @@ impl Desk {
             && message.record.assurance == Assurance::AtMostOnce
             && route.lease.is_none();
         if live_only {
-            let matched = self.deliver_live(turn, &message, &route, &behind);
+            let mut matched = self.deliver(turn, &message, &route, None);
+            for route in &behind {
+                matched += self.deliver_plain(turn, &message, route);
+            }
             if let (Some(conn), Some(token)) = (conn, token) {
                 turn.port.reply(conn, token, Reply::Published(Published { matched, queues: 0 }));
             }
             return;
         }
         if !queues.is_empty() && !self.broker.lock().queues.have_room() {
-            add(&turn.shared.counters.refused, 1);
-            if let Some(conn) = conn {
-                turn.refuse(conn, token, Refusal::Limit("messages in queues"));
-            }
-            return;
+            return refuse(turn, conn, token, Refusal::Limit("messages in queues"));
         }
         let plan = Plan { conn, token, message, route, queues, behind };
         if publish.only_if_matched && plan.matched() == 0 {
@@ -173,12 +168,7 @@ impl Desk {
     /// The write of a publish is done.
     pub(crate) fn published(&mut self, turn: &mut Turn<'_>, done: PublishDone) {
         match &done.result {
-            Err(error) => {
-                add(&turn.shared.counters.refused, 1);
-                if let Some(conn) = done.conn {
-                    turn.refuse(conn, done.token, refusal_of(error));
-                }
-            }
+            Err(error) => refuse(turn, done.conn, done.token, refusal_of(error)),
             Ok(committed) => {
                 let appended = committed.appended.first();
                 if done.delivered {
@@ -254,20 +244,17 @@ impl Desk {
         Arc::new(router.route(space, subject))
     }
 
-    /// Delivers what is not stored; the number of receivers.
-    fn deliver_live(
+    /// Delivers to all of a route but its queues; the number of receivers.
+    pub(crate) fn deliver(
         &mut self,
         turn: &mut Turn<'_>,
         message: &Arc<Message>,
         route: &Route,
-        behind: &[Arc<Route>],
+        stored: Option<(LogId, u64)>,
     ) -> u32 {
         let mut matched = self.deliver_plain(turn, message, route);
-        for route in behind {
-            matched += self.deliver_plain(turn, message, route);
-        }
         if !route.sessions.is_empty() {
-            matched += self.broker.lock().deliver_to_sessions(turn, message, route, None);
+            matched += self.broker.lock().deliver_to_sessions(turn, message, route, stored);
         }
         matched
     }
@@ -301,19 +288,13 @@ impl Desk {
         add(&turn.shared.counters.deliveries, matched as usize);
         matched
     }
+}
 
-    /// Delivers the records of a batch that others than its readers want.
-    pub(crate) fn deliver_record(
-        &mut self,
-        turn: &mut Turn<'_>,
-        message: &Arc<Message>,
-        route: &Route,
-        at: (LogId, u64),
-    ) {
-        self.deliver_plain(turn, message, route);
-        if !route.sessions.is_empty() {
-            self.broker.lock().deliver_to_sessions(turn, message, route, Some(at));
-        }
+/// Counts a refusal, and answers if someone asked.
+fn refuse(turn: &mut Turn<'_>, conn: Option<ConnId>, token: Option<Token>, refusal: Refusal) {
+    add(&turn.shared.counters.refused, 1);
+    if let Some(conn) = conn {
+        turn.refuse(conn, token, refusal);
     }
 }
 

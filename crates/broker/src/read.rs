@@ -12,7 +12,6 @@ use storage::{Engine, LogId, ReadError, ReadLimits, StoredBatch};
 
 use crate::desk::Desk;
 use crate::state::Core;
-use crate::stats::set;
 use crate::streams::{Found, lease};
 use crate::timers::{Due, TimerId, Timers};
 use crate::turn::Turn;
@@ -121,6 +120,11 @@ impl Waiters {
         Some(waiter)
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
     /// A connection is gone: nobody waits any more.
     pub(crate) fn forget(&mut self, conn: ConnId, timers: &mut Timers) {
         let ids: Vec<u64> =
@@ -175,7 +179,6 @@ impl Desk {
             let min_bytes = read.min_bytes;
             let waiter = Waiter { conn, token, items, min_bytes, max_bytes, timer };
             core.waiters.map.insert(id, waiter);
-            set(&turn.shared.counters.waiting_reads, core.waiters.map.len());
             id
         };
         // What was committed between the reading and the waiting has woken nobody.
