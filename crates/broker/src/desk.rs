@@ -20,7 +20,7 @@ use crate::turn::Turn;
 /// Bytes on their way to the disk above which sockets are not read. Engines take twice as much and
 /// more, so that what is read already is not refused.
 const CONGESTED_BYTES: u64 = 16 << 20;
-/// Most routes that a desk keeps for one space.
+/// Most routes that a desk keeps, over all spaces.
 const ROUTES_MAX: usize = 65_536;
 
 /// The broker as one worker sees it.
@@ -35,6 +35,7 @@ pub struct Desk {
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     epoch: u64,
+    kept: usize,
     shared: HashMap<Subject, Arc<Route>, FixedState>,
     named: HashMap<Space, HashMap<Subject, Arc<Route>, FixedState>>,
 }
@@ -43,9 +44,10 @@ impl Routes {
     /// The route of a subject: cached, or computed.
     pub(crate) fn get(&mut self, turn: &Turn<'_>, space: &Space, subject: &Subject) -> Arc<Route> {
         let epoch = turn.shared.epoch.load(Ordering::Acquire);
-        if epoch != self.epoch {
+        if epoch != self.epoch || self.kept >= ROUTES_MAX {
             self.shared.clear();
             self.named.clear();
+            self.kept = 0;
             self.epoch = epoch;
         }
         let cache = if space.is_shared() {
@@ -56,9 +58,7 @@ impl Routes {
         if let Some(route) = cache.get(subject) {
             return route.clone();
         }
-        if cache.len() >= ROUTES_MAX {
-            cache.clear();
-        }
+        self.kept += 1;
         let route = Arc::new(turn.shared.fresh_route(space, subject));
         cache.insert(subject.detached(), route.clone());
         route

@@ -25,6 +25,10 @@ use crate::turn::Turn;
 
 /// Last values that a subscription gets in one turn.
 const REPLAY_PAGE: usize = 256;
+/// Most spaces of a node.
+const SPACES_MAX: usize = 100_000;
+/// Most bindings of a node.
+const BINDINGS_MAX: usize = 10_000_000;
 /// Most queues of a node.
 const QUEUES_MAX: usize = 1_000_000;
 /// The window that shared subscriptions of a connection take their places in.
@@ -367,6 +371,9 @@ impl Core {
                 let reply = match self.catalogue.space(&space.name) {
                     Some(there) if is_same_space(there, &space) => Reply::Declared(Declared::Space),
                     Some(there) => Reply::Refused(Refusal::DifferentSpace(Box::new(there.clone()))),
+                    None if self.catalogue.space_count() >= SPACES_MAX => {
+                        Reply::Refused(Refusal::Limit("spaces"))
+                    }
                     None => {
                         let mut changes = Vec::new();
                         self.catalogue.add_space(space, &mut changes);
@@ -566,6 +573,9 @@ impl Core {
                 None => return turn.refuse(conn, token, Refusal::NotFound),
             },
         };
+        if self.catalogue.binding_count() >= BINDINGS_MAX {
+            return turn.refuse(conn, token, Refusal::Limit("bindings"));
+        }
         binding.durable = binding.durable && source_lasts && target_lasts;
         let mut changes = Vec::new();
         self.add_binding(turn, binding, &mut changes);

@@ -270,6 +270,16 @@ impl Catalogue {
         self.views.insert(view.name.clone(), view);
     }
 
+    /// How many spaces there are.
+    pub fn space_count(&self) -> usize {
+        self.spaces.len()
+    }
+
+    /// How many bindings there are.
+    pub fn binding_count(&self) -> usize {
+        self.bindings.len()
+    }
+
     /// The space of this name.
     pub fn space(&self, name: &[u8]) -> Option<&SpaceDeclaration> {
         self.spaces.get(name)
