@@ -12,6 +12,7 @@
 //!  segment  a file of groups behind a header that links it to its predecessor
 //!  wal      the chain of segments: append, sync, roll, read
 //!  recovery what of the chain exists after a crash
+//!  rest     files that hold what has left the chain
 //!  vfs      the file operations that all of this is built on; sim is a disk that crashes
 //! ```
 //!
@@ -26,6 +27,7 @@ pub mod journal;
 mod lane;
 pub mod random;
 pub mod recovery;
+pub mod rest;
 pub mod segment;
 pub mod sim;
 pub mod vfs;

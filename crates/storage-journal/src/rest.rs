@@ -1,0 +1,12 @@
+//! Resting files: what has left the shared log, in files that are written once.
+//!
+//! ```text
+//!  file   names of resting files: boot and sequence (storage rule 26)
+//! ```
+//!
+//! Which of the files exist is not decided by their names but by the [`manifest`](crate::manifest).
+//! All of them stand in the data folder itself, beside the segments of the shared log.
+
+mod file;
+
+pub use file::FileId;
