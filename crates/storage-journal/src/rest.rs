@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!  file   names of resting files: boot and sequence (storage rule 26)
+//!  table  sorted files of keys and values: the state of the engine up to a group
 //! ```
 //!
-//! Which of the files exist is not decided by their names but by the [`manifest`](crate::manifest).
+//! Which of the files exist is not decided by their names but by the manifest.
 //! All of them stand in the data folder itself, beside the segments of the shared log.
 
 mod file;
+pub mod table;
 
 pub use file::FileId;
