@@ -58,6 +58,8 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Planner<'a, P> {
     state: &'a State<P>,
+    /// What the group before this one will do, while it is on its way to the disk.
+    before: Option<&'a Drafts>,
     /// How many offsets a lease holds ahead, 0 when nothing outlives the process.
     lease: u64,
     drafts: HashMap<LogId, Draft>,
@@ -68,6 +70,10 @@ pub struct Planner<'a, P> {
     referred: HashSet<LogId>,
     plan: Plan,
 }
+
+/// What a planned group will leave behind, for the group that is planned before it is applied.
+#[derive(Debug, Default)]
+pub struct Drafts(HashMap<LogId, Draft>);
 
 /// A log as the group will leave it.
 #[derive(Debug)]
@@ -105,6 +111,7 @@ impl<'a, P: Place> Planner<'a, P> {
     pub fn new(state: &'a State<P>, lease: u64) -> Self {
         Self {
             state,
+            before: None,
             lease,
             drafts: HashMap::new(),
             gathers: HashMap::new(),
@@ -112,6 +119,11 @@ impl<'a, P: Place> Planner<'a, P> {
             referred: HashSet::new(),
             plan: Plan::default(),
         }
+    }
+
+    /// A planner for the group that follows one which is planned but not yet applied to `state`.
+    pub fn after(state: &'a State<P>, lease: u64, before: Option<&'a Drafts>) -> Self {
+        Self { before, ..Self::new(state, lease) }
     }
 
     /// Takes in a write; what it will have done is known at once, but not yet true.
@@ -154,10 +166,25 @@ impl<'a, P: Place> Planner<'a, P> {
         Ok(Committed { appended })
     }
 
+    /// Steps planned so far; records that are still being gathered have none yet.
+    pub fn steps(&self) -> usize {
+        self.plan.steps.len()
+    }
+
     /// The steps of all writes taken in.
-    pub fn finish(mut self) -> Plan {
+    pub fn finish(self) -> Plan {
+        self.finish_with_drafts().0
+    }
+
+    /// The steps of all writes taken in, and what the next group must know of them.
+    pub fn finish_with_drafts(mut self) -> (Plan, Drafts) {
         self.flush_all();
-        self.plan
+        (self.plan, Drafts(self.drafts))
+    }
+
+    /// A log as this group or the one before it will leave it.
+    fn drafted(&self, log: LogId) -> Option<&Draft> {
+        self.drafts.get(&log).or_else(|| self.before?.0.get(&log))
     }
 
     /// Checks a write without changing anything; returns the mode that it waits for.
@@ -251,14 +278,14 @@ impl<'a, P: Place> Planner<'a, P> {
     }
 
     fn row(&self, log: LogId) -> Option<LogRow> {
-        match self.drafts.get(&log) {
+        match self.drafted(log) {
             Some(draft) => (!draft.row.dropped).then_some(draft.row),
             None => self.state.row(log),
         }
     }
 
     fn is_dropped(&self, log: LogId) -> bool {
-        let draft = self.drafts.get(&log).map(|draft| draft.row.dropped);
+        let draft = self.drafted(log).map(|draft| draft.row.dropped);
         draft.unwrap_or_else(|| self.state.logs.get(&log).is_some_and(|log| log.row.dropped))
     }
 
@@ -273,13 +300,15 @@ impl<'a, P: Place> Planner<'a, P> {
 
     fn window(&self, log: LogId, id: i64) -> Option<&Window> {
         let draft = self.drafts.get(&log).and_then(|draft| draft.windows.get(&id));
+        let before = || self.before?.0.get(&log)?.windows.get(&id);
         let stored = || self.state.logs.get(&log)?.producers.get(&id).map(|known| &known.window);
-        draft.or_else(stored)
+        draft.or_else(before).or_else(stored)
     }
 
     fn draft(&mut self, log: LogId) -> &mut Draft {
         self.drafts.entry(log).or_insert_with(|| {
-            let row = self.state.row(log).unwrap_or(LogRow {
+            let before = self.before.and_then(|before| before.0.get(&log)).map(|draft| draft.row);
+            let row = before.or_else(|| self.state.row(log)).unwrap_or(LogRow {
                 log,
                 mode: Mode::Durable,
                 first: 0,
