@@ -3,6 +3,7 @@
 //! ```text
 //!  file   names of resting files: boot and sequence (storage rule 26)
 //!  table  sorted files of keys and values: the state of the engine up to a group
+//!  unit   record batches of one log or of many, read by offset, time and subject
 //! ```
 //!
 //! Which of the files exist is not decided by their names but by the manifest.
@@ -10,5 +11,6 @@
 
 mod file;
 pub mod table;
+pub mod unit;
 
 pub use file::FileId;
