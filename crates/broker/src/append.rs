@@ -11,6 +11,7 @@ use protocol::{Append, Appended, ConnId, Refusal, Reply, StreamDeclaration, Toke
 use storage::batch::{self, BatchError, CheckLimits, Checked};
 use storage::{
     Append as AppendOp, Body, Committed, LogId, Mode, Op, StoredBatch, Subjects, SubmitError,
+    Target,
 };
 
 use crate::completion::Step;
@@ -89,7 +90,11 @@ impl Desk {
             return turn.refuse(conn, token, Refusal::Limit("references of one batch"));
         }
         let targets = (0..checked.count)
-            .flat_map(|record| durable.iter().map(move |queue| (record, LogId(*queue))))
+            .flat_map(|record| {
+                let target =
+                    move |queue: &u64| Target { record, queue: LogId(*queue), priority: 0 };
+                durable.iter().map(target)
+            })
             .collect();
         ops.push(Op::Append(AppendOp {
             log,
@@ -99,6 +104,7 @@ impl Desk {
                 producer: checked.producer,
             },
             targets,
+            once: None,
         }));
         add(&turn.shared.counters.messages_in, checked.count as usize);
         add(&turn.shared.counters.stored, checked.count as usize);

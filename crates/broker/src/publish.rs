@@ -15,7 +15,7 @@ use model::subject::Subject;
 use protocol::{
     ConnId, Delivery, Matched, Message, Publish, Published, Refusal, Reply, Token, Wait,
 };
-use storage::{Append, Body, Committed, LogId, Mode, Op, StoredRecord, SubmitError};
+use storage::{Append, Body, Committed, LogId, Mode, Op, StoredRecord, SubmitError, Target};
 
 use crate::alias::Origin;
 use crate::completion::Step;
@@ -448,7 +448,11 @@ fn append_op(log: LogId, message: &Message, queues: &[u64]) -> Op {
             timestamp_ms: message.record.timestamp_ms,
             tail: storage::record::encode(&message.address, &message.record),
         }),
-        targets: queues.iter().map(|queue| (0, LogId(*queue))).collect(),
+        targets: queues
+            .iter()
+            .map(|queue| Target { record: 0, queue: LogId(*queue), priority: 0 })
+            .collect(),
+        once: None,
     })
 }
 

@@ -129,7 +129,7 @@ impl Cursor {
                 break;
             }
         }
-        CursorState { floor, done }
+        CursorState { floor, done, pending: Vec::new() }
     }
 
     fn clear_pending(&mut self) {

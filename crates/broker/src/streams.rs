@@ -19,6 +19,7 @@ use crate::home::Home;
 use crate::sessions::Cursor;
 use crate::state::{Core, rows, table};
 use crate::turn::{Turn, refusal_of};
+use crate::views;
 
 /// How long a view is kept up to date after its last reading.
 const LEASE_MS: i64 = 30_000;
@@ -150,7 +151,7 @@ impl Core {
             Some(home) => home.log(&subject, None, None),
             None => turn.shared.default_home.log(&subject, None, None),
         };
-        let holds = turn.shared.engine.subject(log, &subject).is_some();
+        let holds = views::holds(turn.shared.engine.as_ref(), log, &subject);
         if holds || (captured && create) {
             if self.catalogue.view_count() >= VIEWS_MAX {
                 return Err(Refusal::Limit("named views"));
@@ -235,7 +236,7 @@ impl Core {
             && let Some(subject) = one.as_literal()
         {
             let log = turn.shared.default_home.log(&subject, None, None);
-            if turn.shared.engine.subject(log, &subject).is_some() {
+            if views::holds(turn.shared.engine.as_ref(), log, &subject) {
                 let until = turn.shared.engine.bounds(log).map_or(0, |bounds| bounds.end);
                 promoted = Some(Promoted { log: log.0, until });
             }

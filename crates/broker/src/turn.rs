@@ -131,6 +131,7 @@ pub(crate) fn refusal_of(error: &SubmitError) -> Refusal {
         SubmitError::NoLog(_) => Refusal::NotFound,
         SubmitError::OutOfOrder => Refusal::OutOfOrder,
         SubmitError::Fenced => Refusal::Fenced,
+        SubmitError::Limit(_) => Refusal::Limit("records of the stream"),
         SubmitError::Bound(what) => Refusal::Limit(what),
         SubmitError::Busy => Refusal::Limit("bytes waiting to be written"),
         SubmitError::Full | SubmitError::Poisoned => Refusal::StorageUnavailable,

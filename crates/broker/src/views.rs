@@ -12,12 +12,18 @@ const STEP_BYTES: usize = 256 * 1024;
 /// The ends of a view: first offset, and the offset after the last record.
 pub(crate) fn bounds(engine: &dyn Engine, log: LogId, subject: &Subject) -> (u64, u64) {
     match engine.subject(log, subject) {
-        Some(span) => (span.first, span.last + 1),
-        None => {
+        Ok(Some(span)) => (span.first, span.last + 1),
+        Ok(None) | Err(_) => {
             let end = engine.bounds(log).map_or(0, |bounds| bounds.end);
             (end, end)
         }
     }
+}
+
+/// Whether a record of the subject is visible. A log that cannot be read counts as one that has it:
+/// what is there must not be made anew.
+pub(crate) fn holds(engine: &dyn Engine, log: LogId, subject: &Subject) -> bool {
+    engine.subject(log, subject).map_or(true, |span| span.is_some())
 }
 
 /// Batches with the records of `subject` in `from..until`, at most about `max_bytes`.
@@ -32,7 +38,7 @@ pub(crate) fn read(
     let mut out: Vec<Bytes> = Vec::new();
     let mut bytes = 0;
     let mut from = range.start;
-    while let Some(next) = engine.next(log, &filter, from).filter(|next| *next < range.end) {
+    while let Some(next) = engine.next(log, &filter, from)?.filter(|next| *next < range.end) {
         let limits = ReadLimits { max_bytes: STEP_BYTES, held: false };
         let batches = engine.read(log, next, limits)?;
         if batches.is_empty() {

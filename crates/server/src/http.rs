@@ -84,7 +84,7 @@ impl Status {
             _ => return Err("starting"),
         }
         match self.sources.get() {
-            Some(sources) if sources.engine.stats().poisoned => {
+            Some(sources) if sources.engine.stats().is_poisoned() => {
                 Err("storage takes no writes after a failed write; see the log")
             }
             Some(_) => Ok(()),

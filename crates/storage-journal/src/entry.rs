@@ -4,33 +4,28 @@
 //! DATA  [log: u64][base: u64][count: u32][codec: u8][max timestamp: i64][expiry class: u8]
 //!       [payload length: u32][payload: record batch v2]
 //!       subjects  [runs: u32]([records: u32][length: u32][subject])*
-//!       targets   [n: u32]([index: u32][queue: u64][place: u64])*
-//!       deleted   [n: u32]([index: u32])*              only in a moved batch
+//!       targets   [n: u32]([index: u32][queue: u64][place: u64][priority: u8])*
 //!       producer  [0] or [1][id: i64][epoch: i16][first sequence: i32][count: i32]
+//!       once      [n: u32]([index: u32][id: u128])*
 //! META  ([tag: u8][image])*
 //! ```
 //!
-//! All integers are little endian, but for those inside of a record batch. Flag 1 of a DATA frame
-//! says that the batch was moved here from an older segment.
+//! All integers are little endian, but for those inside of a record batch.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::{Buf, BufMut, Bytes};
 use model::subject::Subject;
 use storage::memory::image::{BatchImage, Image, LogRow, Target, Window, WindowBatch};
-use storage::{CursorState, LogId, Mode, Producer, Subjects};
+use storage::{
+    CursorState, LogId, Mode, Offset, Pending, Policy, Producer, Released, Subjects, WhenFull,
+};
 
+use crate::fields::{BadEntry, Fields, put_bytes, put_length, put_numbers};
 use crate::frame::Frame;
 
-/// The flag of a moved batch.
-pub(crate) const MOVED: u8 = 1;
-
 const DATA_HEADER_BYTES: usize = 34;
-
-/// What is wrong with the body of a frame whose checksum is right: a newer version wrote it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the {0} of an entry cannot be read")]
-pub(crate) struct BadEntry(&'static str);
 
 /// Appends the body of a DATA frame; `payload` appends the batch.
 pub(crate) fn put_batch(out: &mut Vec<u8>, image: &BatchImage, payload: impl FnOnce(&mut Vec<u8>)) {
@@ -54,10 +49,7 @@ pub(crate) fn put_batch(out: &mut Vec<u8>, image: &BatchImage, payload: impl FnO
         out.put_u32_le(target.index);
         out.put_u64_le(target.queue.0);
         out.put_u64_le(target.place);
-    }
-    put_length(out, image.deleted.len());
-    for index in &image.deleted {
-        out.put_u32_le(*index);
+        out.put_u8(target.priority);
     }
     match &image.producer {
         None => out.put_u8(0),
@@ -68,6 +60,11 @@ pub(crate) fn put_batch(out: &mut Vec<u8>, image: &BatchImage, payload: impl FnO
             out.put_i32_le(producer.first_sequence);
             out.put_i32_le(producer.count);
         }
+    }
+    put_length(out, image.once.len());
+    for (index, id) in &image.once {
+        out.put_u32_le(*index);
+        out.put_u128_le(*id);
     }
 }
 
@@ -113,12 +110,12 @@ pub(crate) fn payload_of(frame: &[u8]) -> Option<&[u8]> {
     body.get(DATA_HEADER_BYTES..DATA_HEADER_BYTES + length)
 }
 
-/// The image in a DATA frame.
+/// The image in a DATA frame of a group that was written at that time.
 ///
 /// # Errors
 ///
 /// [`BadEntry`] when the frame is not a DATA frame of this version.
-pub(crate) fn batch(frame: &Frame) -> Result<BatchImage, BadEntry> {
+pub(crate) fn batch(frame: &Frame, appended_ms: i64) -> Result<BatchImage, BadEntry> {
     let payload = payload(frame)?;
     let mut head = Fields { rest: frame.body.clone(), what: "header" };
     let log = LogId(head.u64()?);
@@ -132,12 +129,10 @@ pub(crate) fn batch(frame: &Frame) -> Result<BatchImage, BadEntry> {
     fields.take(DATA_HEADER_BYTES + payload.len())?;
     let subjects = subjects(&mut fields, count)?;
     fields.what = "targets";
-    let targets = fields.list(20, |fields| {
-        let index = fields.u32()?;
-        Ok(Target { index, queue: LogId(fields.u64()?), place: fields.u64()? })
+    let targets = fields.list(21, |fields| {
+        let (index, queue) = (fields.u32()?, LogId(fields.u64()?));
+        Ok(Target { index, queue, place: fields.u64()?, priority: fields.u8()? })
     })?;
-    fields.what = "deleted records";
-    let deleted = fields.list(4, Fields::u32)?;
     fields.what = "producer";
     let producer = match fields.u8()? {
         0 => None,
@@ -148,17 +143,18 @@ pub(crate) fn batch(frame: &Frame) -> Result<BatchImage, BadEntry> {
             count: fields.u32()?.cast_signed(),
         }),
     };
-    let moved = frame.flags & MOVED != 0;
+    fields.what = "ids of messages";
+    let once = fields.list(20, |fields| Ok((fields.u32()?, fields.u128()?)))?;
     Ok(BatchImage {
         log,
         base,
         last,
         max_timestamp_ms,
+        appended_ms,
         subjects,
         targets,
-        deleted,
         producer,
-        moved,
+        once,
     })
 }
 
@@ -190,6 +186,8 @@ mod tag {
     pub(super) const SETTLE: u8 = 4;
     pub(super) const ROW: u8 = 5;
     pub(super) const PRODUCER: u8 = 6;
+    pub(super) const POLICY: u8 = 7;
+    pub(super) const RELEASE: u8 = 8;
 }
 
 /// Appends one image of a META frame; a batch is none.
@@ -198,17 +196,27 @@ pub(crate) fn put_image(out: &mut Vec<u8>, image: &Image) {
         Image::Batch(_) => debug_assert!(false, "a batch has a frame of its own"),
         Image::Log(row) => {
             out.put_u8(tag::LOG);
-            out.put_u64_le(row.log.0);
-            out.put_u8(row.mode as u8);
-            out.put_u8(u8::from(row.dropped));
-            out.put_u64_le(row.first);
-            out.put_u64_le(row.next);
-            out.put_u64_le(row.lease);
-            out.put_i32_le(row.epoch);
+            put_log(out, row);
         }
-        Image::Delete { log, offsets } => {
+        Image::Policy { log, policy } => {
+            out.put_u8(tag::POLICY);
+            out.put_u64_le(log.0);
+            put_policy(out, policy);
+        }
+        Image::Delete { log, ranges } => {
             out.put_u8(tag::DELETE);
-            put_numbers(out, *log, offsets);
+            out.put_u64_le(log.0);
+            put_ranges(out, ranges);
+        }
+        Image::Release { queue, states } => {
+            out.put_u8(tag::RELEASE);
+            out.put_u64_le(queue.0);
+            put_length(out, states.len());
+            for state in states {
+                out.put_u64_le(state.place);
+                out.put_u32_le(state.deliveries);
+                out.put_i64_le(state.not_before_ms);
+            }
         }
         Image::Settle { queue, places } => {
             out.put_u8(tag::SETTLE);
@@ -220,12 +228,7 @@ pub(crate) fn put_image(out: &mut Vec<u8>, image: &Image) {
             out.put_u64_le(log.0);
             out.put_u8(u8::from(state.is_some()));
             if let Some(state) = state {
-                out.put_u64_le(state.floor);
-                put_length(out, state.done.len());
-                for range in &state.done {
-                    out.put_u64_le(range.start);
-                    out.put_u64_le(range.end);
-                }
+                put_cursor(out, state);
             }
         }
         Image::Row { table, key, value } => {
@@ -241,16 +244,113 @@ pub(crate) fn put_image(out: &mut Vec<u8>, image: &Image) {
             out.put_u8(tag::PRODUCER);
             out.put_u64_le(log.0);
             out.put_i64_le(*id);
-            out.put_i16_le(window.epoch);
-            put_length(out, window.batches.len());
-            for batch in &window.batches {
-                out.put_i32_le(batch.first_sequence);
-                out.put_i32_le(batch.last_sequence);
-                out.put_u64_le(batch.base);
-                out.put_u64_le(batch.last);
-            }
+            put_window(out, window);
         }
     }
+}
+
+pub(crate) fn put_log(out: &mut Vec<u8>, row: &LogRow) {
+    out.put_u64_le(row.log.0);
+    out.put_u8(row.mode as u8);
+    out.put_u8(u8::from(row.dropped));
+    out.put_u64_le(row.first);
+    out.put_u64_le(row.next);
+    out.put_u64_le(row.lease);
+    out.put_i32_le(row.epoch);
+}
+
+pub(crate) fn log(fields: &mut Fields) -> Result<LogRow, BadEntry> {
+    Ok(LogRow {
+        log: LogId(fields.u64()?),
+        mode: mode(fields.u8()?)?,
+        dropped: fields.u8()? != 0,
+        first: fields.u64()?,
+        next: fields.u64()?,
+        lease: fields.u64()?,
+        epoch: fields.u32()?.cast_signed(),
+    })
+}
+
+pub(crate) fn put_policy(out: &mut Vec<u8>, policy: &Policy) {
+    out.put_u64_le(policy.max_records.unwrap_or(u64::MAX));
+    out.put_u64_le(policy.max_bytes.unwrap_or(u64::MAX));
+    out.put_u32_le(policy.max_per_subject.unwrap_or(0));
+    out.put_u8(u8::from(policy.when_full == WhenFull::Refuse));
+    out.put_u8(u8::from(policy.until_consumed));
+    out.put_u64_le(policy.once_ms);
+}
+
+pub(crate) fn policy(fields: &mut Fields) -> Result<Policy, BadEntry> {
+    let some = |limit: u64| (limit != u64::MAX).then_some(limit);
+    Ok(Policy {
+        max_records: some(fields.u64()?),
+        max_bytes: some(fields.u64()?),
+        max_per_subject: Some(fields.u32()?).filter(|limit| *limit > 0),
+        when_full: match fields.u8()? {
+            0 => WhenFull::DropOldest,
+            _ => WhenFull::Refuse,
+        },
+        until_consumed: fields.u8()? != 0,
+        once_ms: fields.u64()?,
+    })
+}
+
+pub(crate) fn put_cursor(out: &mut Vec<u8>, state: &CursorState) {
+    out.put_u64_le(state.floor);
+    put_ranges(out, &state.done);
+    put_length(out, state.pending.len());
+    for pending in &state.pending {
+        out.put_u64_le(pending.offset);
+        out.put_u32_le(pending.deliveries);
+        out.put_i64_le(pending.deadline_ms);
+    }
+}
+
+pub(crate) fn cursor(fields: &mut Fields) -> Result<CursorState, BadEntry> {
+    Ok(CursorState {
+        floor: fields.u64()?,
+        done: ranges(fields)?,
+        pending: fields.list(20, |fields| {
+            let (offset, deliveries) = (fields.u64()?, fields.u32()?);
+            Ok(Pending { offset, deliveries, deadline_ms: fields.i64()? })
+        })?,
+    })
+}
+
+fn put_ranges(out: &mut Vec<u8>, ranges: &[Range<Offset>]) {
+    put_length(out, ranges.len());
+    for range in ranges {
+        out.put_u64_le(range.start);
+        out.put_u64_le(range.end);
+    }
+}
+
+fn ranges(fields: &mut Fields) -> Result<Vec<Range<Offset>>, BadEntry> {
+    fields.list(16, |fields| Ok(fields.u64()?..fields.u64()?))
+}
+
+pub(crate) fn put_window(out: &mut Vec<u8>, window: &Window) {
+    out.put_i16_le(window.epoch);
+    put_length(out, window.batches.len());
+    for batch in &window.batches {
+        out.put_i32_le(batch.first_sequence);
+        out.put_i32_le(batch.last_sequence);
+        out.put_u64_le(batch.base);
+        out.put_u64_le(batch.last);
+    }
+}
+
+pub(crate) fn window(fields: &mut Fields) -> Result<Window, BadEntry> {
+    let epoch = fields.u16()?.cast_signed();
+    let batches = fields.list(24, |fields| {
+        Ok(WindowBatch {
+            first_sequence: fields.u32()?.cast_signed(),
+            last_sequence: fields.u32()?.cast_signed(),
+            base: fields.u64()?,
+            last: fields.u64()?,
+        })
+    })?;
+    Ok(Window { epoch, batches: batches.into() })
 }
 
 /// The images in a META frame, in order.
@@ -269,27 +369,21 @@ pub(crate) fn images(frame: &Frame) -> Result<Vec<Image>, BadEntry> {
 
 fn image(fields: &mut Fields) -> Result<Image, BadEntry> {
     Ok(match fields.u8()? {
-        tag::LOG => Image::Log(LogRow {
-            log: LogId(fields.u64()?),
-            mode: mode(fields.u8()?)?,
-            dropped: fields.u8()? != 0,
-            first: fields.u64()?,
-            next: fields.u64()?,
-            lease: fields.u64()?,
-            epoch: fields.u32()?.cast_signed(),
-        }),
-        tag::DELETE => Image::Delete { log: LogId(fields.u64()?), offsets: fields.numbers()? },
+        tag::LOG => Image::Log(log(fields)?),
+        tag::POLICY => Image::Policy { log: LogId(fields.u64()?), policy: policy(fields)? },
+        tag::DELETE => Image::Delete { log: LogId(fields.u64()?), ranges: ranges(fields)? },
         tag::SETTLE => Image::Settle { queue: LogId(fields.u64()?), places: fields.numbers()? },
+        tag::RELEASE => Image::Release {
+            queue: LogId(fields.u64()?),
+            states: fields.list(20, |fields| {
+                let (place, deliveries) = (fields.u64()?, fields.u32()?);
+                Ok(Released { place, deliveries, not_before_ms: fields.i64()? })
+            })?,
+        },
         tag::CURSOR => {
             let name = fields.bytes()?;
             let log = LogId(fields.u64()?);
-            let state = match fields.u8()? {
-                0 => None,
-                _ => Some(CursorState {
-                    floor: fields.u64()?,
-                    done: fields.list(16, |fields| Ok(fields.u64()?..fields.u64()?))?,
-                }),
-            };
+            let state = if fields.u8()? == 0 { None } else { Some(cursor(fields)?) };
             Image::Cursor { name, log, state }
         }
         tag::ROW => {
@@ -300,17 +394,8 @@ fn image(fields: &mut Fields) -> Result<Image, BadEntry> {
             Image::Row { table, key, value }
         }
         tag::PRODUCER => {
-            let (log, id) = (LogId(fields.u64()?), fields.u64()?.cast_signed());
-            let epoch = fields.u16()?.cast_signed();
-            let batches = fields.list(24, |fields| {
-                Ok(WindowBatch {
-                    first_sequence: fields.u32()?.cast_signed(),
-                    last_sequence: fields.u32()?.cast_signed(),
-                    base: fields.u64()?,
-                    last: fields.u64()?,
-                })
-            })?;
-            Image::Producer { log, id, window: Window { epoch, batches: batches.into() } }
+            let (log, id) = (LogId(fields.u64()?), fields.i64()?);
+            Image::Producer { log, id, window: window(fields)? }
         }
         _ => return Err(BadEntry("kind")),
     })
@@ -319,77 +404,6 @@ fn image(fields: &mut Fields) -> Result<Image, BadEntry> {
 fn mode(byte: u8) -> Result<Mode, BadEntry> {
     let known = [Mode::Memory, Mode::Async, Mode::Durable];
     known.into_iter().find(|mode| *mode as u8 == byte).ok_or(BadEntry("mode"))
-}
-
-fn put_length(out: &mut Vec<u8>, length: usize) {
-    out.put_u32_le(u32::try_from(length).expect("a frame is at most 16 MiB"));
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_length(out, bytes.len());
-    out.put_slice(bytes);
-}
-
-fn put_numbers(out: &mut Vec<u8>, log: LogId, numbers: &[u64]) {
-    out.put_u64_le(log.0);
-    put_length(out, numbers.len());
-    for number in numbers {
-        out.put_u64_le(*number);
-    }
-}
-
-/// Reads fields off the front, with bounds.
-struct Fields {
-    rest: Bytes,
-    /// What is being read, for the error.
-    what: &'static str,
-}
-
-impl Fields {
-    fn take(&mut self, length: usize) -> Result<Bytes, BadEntry> {
-        if length > self.rest.len() {
-            return Err(BadEntry(self.what));
-        }
-        Ok(self.rest.split_to(length))
-    }
-
-    fn u8(&mut self) -> Result<u8, BadEntry> {
-        Ok(self.take(1)?.get_u8())
-    }
-
-    fn u16(&mut self) -> Result<u16, BadEntry> {
-        Ok(self.take(2)?.get_u16_le())
-    }
-
-    fn u32(&mut self) -> Result<u32, BadEntry> {
-        Ok(self.take(4)?.get_u32_le())
-    }
-
-    fn u64(&mut self) -> Result<u64, BadEntry> {
-        Ok(self.take(8)?.get_u64_le())
-    }
-
-    fn bytes(&mut self) -> Result<Bytes, BadEntry> {
-        let length = usize::try_from(self.u32()?).map_err(|_| BadEntry(self.what))?;
-        self.take(length)
-    }
-
-    fn numbers(&mut self) -> Result<Vec<u64>, BadEntry> {
-        self.list(8, Self::u64)
-    }
-
-    /// A list whose items take at least `item_bytes` each.
-    fn list<T>(
-        &mut self,
-        item_bytes: usize,
-        mut item: impl FnMut(&mut Self) -> Result<T, BadEntry>,
-    ) -> Result<Vec<T>, BadEntry> {
-        let count = usize::try_from(self.u32()?).map_err(|_| BadEntry(self.what))?;
-        if count > self.rest.len() / item_bytes {
-            return Err(BadEntry(self.what));
-        }
-        (0..count).map(|_| item(self)).collect()
-    }
 }
 
 #[cfg(test)]
@@ -418,21 +432,21 @@ mod tests {
             last: 12,
             max_timestamp_ms: -5,
             subjects: Subjects::Each([a.clone(), a, b].into()),
-            targets: vec![Target { index: 2, queue: LogId(9), place: 77 }],
-            deleted: vec![0, 1],
+            targets: vec![Target { index: 2, queue: LogId(9), place: 77, priority: 3 }],
+            appended_ms: 6,
+            once: vec![(1, u128::MAX - 5)],
             producer: Some(Producer { id: 4, epoch: 2, first_sequence: 8, count: 3 }),
-            moved: true,
         }
     }
 
     #[test]
     fn a_batch_and_its_columns_read_back() {
         let written = image();
-        let frame = frame(FrameKind::Data, MOVED, |out| {
+        let frame = frame(FrameKind::Data, 0, |out| {
             put_batch(out, &written, |out| out.extend_from_slice(&[7; 70]));
         });
         assert_eq!(payload(&frame).as_deref(), Ok(&[7; 70][..]));
-        assert_eq!(format!("{:?}", batch(&frame)), format!("{:?}", Ok::<_, BadEntry>(written)));
+        assert_eq!(format!("{:?}", batch(&frame, 6)), format!("{:?}", Ok::<_, BadEntry>(written)));
     }
 
     #[test]
@@ -452,15 +466,28 @@ mod tests {
         };
         let key = Bytes::from("k");
         let done = std::iter::once(2..3).collect();
+        let pending = vec![Pending { offset: 1, deliveries: 7, deadline_ms: -1 }];
+        let policy = Policy {
+            max_records: Some(3),
+            max_bytes: None,
+            max_per_subject: Some(1),
+            when_full: WhenFull::Refuse,
+            until_consumed: true,
+            once_ms: 9,
+        };
+        let released = Released { place: 4, deliveries: 2, not_before_ms: 8 };
         let written = [
             Image::Log(row),
-            Image::Delete { log: LogId(1), offsets: vec![1, u64::MAX] },
+            Image::Delete { log: LogId(1), ranges: vec![1..3, 9..u64::MAX] },
+            Image::Policy { log: LogId(1), policy },
+            Image::Policy { log: LogId(1), policy: Policy::default() },
+            Image::Release { queue: LogId(2), states: vec![released] },
             Image::Settle { queue: LogId(2), places: vec![] },
             Image::Cursor { name: key.clone(), log: LogId(1), state: None },
             Image::Cursor {
                 name: key.clone(),
                 log: LogId(1),
-                state: Some(CursorState { floor: 1, done }),
+                state: Some(CursorState { floor: 1, done, pending }),
             },
             Image::Row { table: "t".into(), key: key.clone(), value: Some(Bytes::new()) },
             Image::Row { table: "t".into(), key, value: None },
@@ -481,12 +508,12 @@ mod tests {
         put_batch(&mut body, &image(), |out| out.extend_from_slice(&[7; 70]));
         for cut in 0..body.len() {
             let frame = frame(FrameKind::Data, 0, |out| out.extend_from_slice(&body[..cut]));
-            assert!(batch(&frame).is_err(), "{cut}");
+            assert!(batch(&frame, 0).is_err(), "{cut}");
         }
         for at in 0..body.len() {
             let mut bad = body.clone();
             bad[at] = 0xff;
-            let _ = batch(&frame(FrameKind::Data, 0, |out| out.extend_from_slice(&bad)));
+            let _ = batch(&frame(FrameKind::Data, 0, |out| out.extend_from_slice(&bad)), 0);
             let _ = images(&frame(FrameKind::Meta, 0, |out| out.extend_from_slice(&bad)));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use model::filter::Filter;
 use model::subject::Subject;
+use storage::memory::query::Search;
 use storage::{
-    Bounds, CursorState, Done, Engine, EngineStats, LogId, Offset, ReadError, ReadLimits,
+    Bounds, CursorState, Done, Engine, EngineStats, LogId, Offset, Policy, ReadError, ReadLimits,
     Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write,
 };
 
@@ -113,9 +115,6 @@ impl Journal {
     pub fn idle(&self) {
         if let Writer::Inline(lane) = &self.writer {
             let mut lane = guard(lane);
-            while lane.is_cleaning() {
-                lane.commit(Vec::new());
-            }
             if lane.is_unsynced() {
                 lane.flush();
             }
@@ -270,9 +269,7 @@ impl Feed {
         // When what is unsynced was written first, and when anything was written last.
         let mut unsynced_since: Option<Instant> = None;
         loop {
-            let patience = if lane.is_cleaning() {
-                Some(Duration::ZERO)
-            } else if let Some(since) = unsynced_since {
+            let patience = if let Some(since) = unsynced_since {
                 Some(self.options.sync_interval.saturating_sub(since.elapsed()))
             } else {
                 lane.wants_witness().then_some(self.options.witness_interval)
@@ -284,7 +281,6 @@ impl Feed {
                     queue.bytes = queue.bytes.saturating_sub(bytes);
                     view.counters.pending_bytes.store(queue.bytes as u64, Ordering::Relaxed);
                 }
-                Turn::Idle if lane.is_cleaning() => lane.commit(Vec::new()),
                 Turn::Idle if unsynced_since.is_some() => lane.flush(),
                 Turn::Idle => lane.witness(),
                 Turn::Close => return lane.close(),
@@ -315,7 +311,7 @@ impl Engine for Journal {
         from: Offset,
         limits: ReadLimits,
     ) -> Result<Vec<StoredBatch>, ReadError> {
-        self.view.read(log, from, limits)
+        self.view.query().read(log, from, limits)
     }
 
     fn bounds(&self, log: LogId) -> Option<Bounds> {
@@ -323,19 +319,55 @@ impl Engine for Journal {
     }
 
     fn seek(&self, log: LogId, timestamp_ms: i64) -> Result<Option<(Offset, i64)>, ReadError> {
-        self.view.seek(log, timestamp_ms)
+        self.view.query().seek(log, timestamp_ms)
     }
 
-    fn last(&self, log: LogId, filter: &Filter) -> Option<Offset> {
-        self.view.state().last(log, filter)
+    fn last(&self, log: LogId, filter: &Filter) -> Result<Option<Offset>, ReadError> {
+        self.view.query().last(log, filter)
     }
 
-    fn next(&self, log: LogId, filter: &Filter, from: Offset) -> Option<Offset> {
-        self.view.state().next(log, filter, from)
+    fn next(&self, log: LogId, filter: &Filter, from: Offset) -> Result<Option<Offset>, ReadError> {
+        self.view.query().next(log, filter, from)
     }
 
-    fn subject(&self, log: LogId, subject: &Subject) -> Option<SubjectSpan> {
-        self.view.state().subject(log, subject)
+    fn count(&self, log: LogId, filter: &Filter, range: Range<Offset>) -> Result<u64, ReadError> {
+        self.view.query().count(log, &Search { filter, range, limit: usize::MAX })
+    }
+
+    fn offsets(
+        &self,
+        log: LogId,
+        filter: &Filter,
+        range: Range<Offset>,
+        limit: usize,
+    ) -> Result<Vec<Offset>, ReadError> {
+        self.view.query().offsets(log, &Search { filter, range, limit })
+    }
+
+    fn subject(&self, log: LogId, subject: &Subject) -> Result<Option<SubjectSpan>, ReadError> {
+        self.view.query().subject(log, subject)
+    }
+
+    fn subjects(
+        &self,
+        log: LogId,
+        filter: &Filter,
+        after: Option<&Subject>,
+        limit: usize,
+    ) -> Result<Vec<(Subject, SubjectSpan)>, ReadError> {
+        self.view.query().subjects(log, filter, after, limit)
+    }
+
+    fn appended_since(&self, log: LogId, clock_ms: i64) -> Result<Offset, ReadError> {
+        self.view.query().appended_since(log, clock_ms)
+    }
+
+    fn clock_ms(&self) -> i64 {
+        self.view.clocks().engine_ms
+    }
+
+    fn policy(&self, log: LogId) -> Option<Policy> {
+        self.view.state().policy(log)
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Option<Bytes> {

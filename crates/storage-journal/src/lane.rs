@@ -12,7 +12,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use storage::memory::image::{BatchImage, Image};
@@ -20,7 +20,6 @@ use storage::memory::plan::{Plan, Planner, Step};
 use storage::memory::state::State;
 use storage::{Committed, Done, SubmitError, Write};
 
-use crate::cleaner::Cleaner;
 use crate::entry;
 use crate::frame::{BadFrame, FrameKind};
 use crate::group::GroupBuilder;
@@ -76,8 +75,6 @@ pub(crate) struct Lane {
     wal: Wal,
     view: Arc<View>,
     group: GroupBuilder,
-    cleaner: Cleaner,
-    started: (Instant, Clocks),
     /// Written after the last sync, by writes that do not wait for one.
     unsynced: bool,
     /// The last group is an empty one.
@@ -98,7 +95,7 @@ impl Lane {
         vfs: Arc<dyn Vfs>,
         options: &Options,
     ) -> Result<(Self, Arc<View>), OpenError> {
-        let mut state = State::replaying();
+        let mut state = State::new();
         let start = Start {
             options: WalOptions { segment_bytes: options.segment_bytes.min(1 << 30) },
             uuids: Random::new(options.seed),
@@ -106,16 +103,11 @@ impl Lane {
         };
         let (wal, clocks) = recovery::open(vfs, start, &mut |group| replay(&mut state, &group))?;
         state.finish_replay();
-        let view = Arc::new(View::new(state, wal.segments(), options.cache_bytes));
-        let cleaner = Cleaner::new(&wal);
-        let disk_bytes = &view.counters.disk_bytes;
-        disk_bytes.store(cleaner.disk_bytes(&wal), Ordering::Relaxed);
+        let view = Arc::new(View::new(state, wal.segments(), options.cache_bytes, clocks));
         let lane = Self {
             wal,
             view: view.clone(),
             group: GroupBuilder::new(),
-            cleaner,
-            started: (Instant::now(), clocks),
             unsynced: false,
             witnessed: false,
             closed: false,
@@ -124,12 +116,7 @@ impl Lane {
     }
 
     fn clocks(&self) -> Clocks {
-        let (instant, clocks) = self.started;
-        let passed = i64::try_from(instant.elapsed().as_millis()).unwrap_or(i64::MAX);
-        Clocks {
-            engine_ms: clocks.engine_ms.saturating_add(passed),
-            wall_ms: clocks.wall_ms.saturating_add(passed),
-        }
+        self.view.clocks()
     }
 
     /// Commits writes as one group and tells each what became of it, in order.
@@ -142,22 +129,16 @@ impl Lane {
         }
         let view = self.view.clone();
         let mut results = Vec::with_capacity(writes.len());
-        let mut plan = {
+        let clock_ms = self.clocks().engine_ms;
+        let plan = {
             let state = view.state();
-            let mut planner = Planner::new(&state, LEASE);
+            let mut planner = Planner::new(&state, LEASE, clock_ms);
             for (write, done) in writes {
                 results.push((planner.submit(write), done));
             }
             planner.finish()
         };
-        // What is moved stands before what the writes do to it.
-        let moved = self.cleaner.step(&self.wal, &view);
-        plan.steps.splice(0..0, moved);
         let written = self.write(plan);
-        match written {
-            Ok(()) => self.cleaner.committed(),
-            Err(_) => self.cleaner.start_over(),
-        }
         for (planned, done) in results {
             done(match &written {
                 Ok(()) => planned,
@@ -165,7 +146,6 @@ impl Lane {
                 Err(error) => planned.and_then(|_| Err(error.clone())),
             });
         }
-        self.clean_up();
     }
 
     /// Writes a plan and applies it.
@@ -197,18 +177,13 @@ impl Lane {
             let mut after = Vec::new();
             let start = match &step {
                 Step::Batch { volatile: true, .. } => mark,
-                Step::Batch { image, payload, epoch, .. } => {
-                    let flags = if image.moved { entry::MOVED } else { 0 };
-                    self.group.push(
-                        (FrameKind::Data, flags, 1),
-                        |_| {},
-                        |out| {
-                            entry::put_batch(out, image, |out| {
-                                payload.write(out, image.base, *epoch)
-                            });
-                        },
-                    )?
-                }
+                Step::Batch { image, payload, epoch, .. } => self.group.push(
+                    (FrameKind::Data, 0, 1),
+                    |_| {},
+                    |out| {
+                        entry::put_batch(out, image, |out| payload.write(out, image.base, *epoch));
+                    },
+                )?,
                 Step::Image(image) => {
                     let mut body = Vec::new();
                     entry::put_image(&mut body, image);
@@ -274,12 +249,10 @@ impl Lane {
 
     fn roll(&mut self) -> Result<(), WriteError> {
         let clocks = self.clocks();
-        self.cleaner.close(&self.wal);
-        self.wal.roll(self.cleaner.oldest(), clocks)?;
+        let oldest = self.view.needed_from.load(Ordering::Relaxed);
+        self.wal.roll(oldest, clocks)?;
         self.unsynced = false;
         Counters::add(&self.view.counters.syncs, 2);
-        let disk_bytes = self.cleaner.disk_bytes(&self.wal);
-        self.view.counters.disk_bytes.store(disk_bytes, Ordering::Relaxed);
         Ok(())
     }
 
@@ -299,19 +272,18 @@ impl Lane {
             let position = position.expect("a segment is shorter than 4 GiB");
             let length = u32::try_from(*length).expect("a frame is at most 16 MiB");
             batches.push(Spot::Disk { segment: home, position, length });
-            if !image.moved
-                && let Some(payload) = self.group.frame(*start).and_then(entry::payload_of)
-            {
+            if let Some(payload) = self.group.frame(*start).and_then(entry::payload_of) {
                 fresh.push((image.log, image.base, Bytes::copy_from_slice(payload)));
             }
         }
         // Readers find a batch in the cache from the moment at which they find it in the index.
         self.view.remember(fresh);
         let mut state = self.view.state_mut();
+        state.begin(placed.lsn);
         let mut spots = batches.into_iter();
         for Framed { step, .. } in &framed {
             match step {
-                Step::Image(image) => state.apply(image, home),
+                Step::Image(image) => state.apply(image),
                 Step::Batch { image, .. } => {
                     if let Some(spot) = spots.next() {
                         state.apply_batch(image, spot);
@@ -336,24 +308,6 @@ impl Lane {
                 SubmitError::Poisoned
             }
         }
-    }
-
-    /// Goes on with reclaiming segments, and rolls when that frees enough.
-    fn clean_up(&mut self) {
-        if self.wal.poisoned() {
-            return;
-        }
-        self.cleaner.choose(&self.wal, &self.view);
-        if self.cleaner.wants_roll(&self.wal)
-            && let Err(error) = self.roll()
-        {
-            let _ = self.refused(&error);
-        }
-    }
-
-    /// Whether there is something to do without a write.
-    pub(crate) fn is_cleaning(&self) -> bool {
-        !self.closed && !self.wal.poisoned() && self.cleaner.is_busy()
     }
 
     /// Whether written groups wait for a sync that no write asks for.
@@ -412,20 +366,26 @@ fn is_full(error: &io::Error) -> bool {
 /// Applies one recovered group.
 fn replay(state: &mut State<Spot>, group: &RecoveredGroup) -> Result<(), String> {
     let segment = u32::try_from(group.segment).map_err(|error| error.to_string())?;
+    let known = state.knows(group.lsn);
+    state.begin(group.lsn);
     for frame in &group.frames {
         match frame.kind {
             FrameKind::Data => {
-                let image: BatchImage = entry::batch(frame).map_err(|error| error.to_string())?;
+                let image: BatchImage =
+                    entry::batch(frame, group.clock_ms).map_err(|e| e.to_string())?;
                 let position = u32::try_from(group.position + frame.at as u64);
                 let position = position.map_err(|error| error.to_string())?;
                 let length = u32::try_from(frame.length).map_err(|error| error.to_string())?;
-                state.apply_batch(&image, Spot::Disk { segment, position, length });
+                let spot = Spot::Disk { segment, position, length };
+                match known {
+                    true => state.place_known(&image, spot),
+                    false => state.apply_batch(&image, spot),
+                }
             }
+            FrameKind::Meta if known => {}
             FrameKind::Meta => {
                 let images: Vec<Image> = entry::images(frame).map_err(|error| error.to_string())?;
-                for image in &images {
-                    state.apply(image, segment);
-                }
+                images.iter().for_each(|image| state.apply(image));
             }
             FrameKind::Raft | FrameKind::Checkpoint | FrameKind::Seal => {
                 return Err(format!("frames of the kind {:?} need a newer version", frame.kind));
@@ -451,9 +411,14 @@ pub(crate) fn weight(write: &Write) -> usize {
                 },
                 Op::Put { key, value, .. } => key.len() + value.len(),
                 Op::Remove { key, .. } => key.len(),
-                Op::Delete { offsets, .. } => 8 * offsets.len(),
+                Op::Delete { ranges, .. } => 16 * ranges.len(),
                 Op::Settle { places, .. } => 8 * places.len(),
-                Op::CreateLog { .. } | Op::DropLog(_) | Op::Trim { .. } | Op::Cursor { .. } => 0,
+                Op::Release { states, .. } => 24 * states.len(),
+                Op::CreateLog { .. }
+                | Op::DropLog(_)
+                | Op::Trim { .. }
+                | Op::Policy { .. }
+                | Op::Cursor { .. } => 0,
             };
     }
     bytes

@@ -3,7 +3,6 @@
 //! ```text
 //!  journal  the engine: a queue, a lane that commits groups, readers beside it
 //!  lane     writes -> plan -> frames -> one write, one sync -> index -> completions
-//!  cleaner  reclaims the oldest segments
 //!  view     what readers share with the lane: index, segments, newest batches
 //!  entry    batches and after-images as bodies of frames
 //!
@@ -19,8 +18,8 @@
 //! Everything that touches a disk goes through [`vfs::Vfs`], so that the whole engine runs on the
 //! simulated disk of [`sim`].
 
-mod cleaner;
 mod entry;
+mod fields;
 pub mod frame;
 pub mod group;
 pub mod journal;

@@ -287,19 +287,6 @@ fn read_group(segment: &Segment, position: u64, lsn: u64) -> Result<At, OpenErro
     }
 }
 
-/// The frames of the group at a position of a closed segment, and where the next group starts.
-pub(crate) fn frames_at(
-    segment: &Segment,
-    position: u64,
-    lsn: u64,
-) -> Result<(Vec<Frame>, u64), String> {
-    match read_group(segment, position, lsn) {
-        Ok(At::Group(header, frames, _)) => Ok((frames, position + header.padded())),
-        Ok(At::Invalid(reason)) => Err(reason),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 fn probe(segment: &Segment, position: u64) -> Result<Option<GroupHeader>, OpenError> {
     let mut head = [0; group::HEADER_BYTES];
     let read = vfs::read_full(segment.file(), &mut head, position).map_err(|e| io(segment, e))?;

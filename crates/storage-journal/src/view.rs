@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use storage::memory::state::{Found, Place, State};
-use storage::memory::{present, seek};
-use storage::{EngineStats, LogId, Offset, ReadError, ReadLimits, StoredBatch};
+use model::filter::Filter;
+use storage::memory::query::{Miss, Query, Search, Source};
+use storage::memory::state::{Found, Hidden, Place, Run, State};
+use storage::{EngineStats, Health, LogId, Offset, ReadError, StoredBatch};
 
 use crate::entry;
-use crate::wal::Segments;
+use crate::wal::{Clocks, Segments};
 
 /// Where the bytes of a batch are.
 #[derive(Clone, Debug)]
@@ -27,16 +29,6 @@ pub(crate) enum Spot {
         /// Length of the frame.
         length: u32,
     },
-}
-
-impl Spot {
-    /// Whether it is the frame at this position of that segment.
-    pub(crate) fn is_at(&self, at: (u32, u32)) -> bool {
-        match self {
-            Self::Memory(_) => false,
-            Self::Disk { segment, position, .. } => (*segment, *position) == at,
-        }
-    }
 }
 
 impl Place for Spot {
@@ -61,6 +53,9 @@ pub(crate) struct View {
     segments: Segments,
     cache: Mutex<Cache>,
     pub(crate) counters: Counters,
+    /// Segments below this sequence are not needed.
+    pub(crate) needed_from: AtomicU64,
+    started: (Instant, Clocks),
 }
 
 /// Counters that the lane writes and anybody reads.
@@ -89,25 +84,30 @@ impl Counters {
             padding_bytes: read(&self.padding_bytes),
             disk_bytes: read(&self.disk_bytes),
             pending_bytes: read(&self.pending_bytes),
-            poisoned: self.poisoned.load(Ordering::Relaxed),
+            health: match self.poisoned.load(Ordering::Relaxed) {
+                true => Health::Poisoned,
+                false => Health::Good,
+            },
+            ..EngineStats::default()
         }
     }
 }
 
-/// How often a reader looks again after the batch that it looked up was moved away.
-const ATTEMPTS: usize = 10;
-
-/// Why bytes could not be had.
-enum Missing {
-    /// The segment was reclaimed after the look-up: look again.
-    Moved,
-    Unreadable(ReadError),
-}
-
 impl View {
-    pub(crate) fn new(state: State<Spot>, segments: Segments, cache_bytes: usize) -> Self {
-        let cache = Mutex::new(Cache::new(cache_bytes));
-        Self { state: RwLock::new(state), segments, cache, counters: Counters::default() }
+    pub(crate) fn new(
+        state: State<Spot>,
+        segments: Segments,
+        cache_bytes: usize,
+        clocks: Clocks,
+    ) -> Self {
+        Self {
+            state: RwLock::new(state),
+            segments,
+            cache: Mutex::new(Cache::new(cache_bytes)),
+            counters: Counters::default(),
+            needed_from: AtomicU64::new(0),
+            started: (Instant::now(), clocks),
+        }
     }
 
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State<Spot>> {
@@ -126,60 +126,28 @@ impl View {
         }
     }
 
-    pub(crate) fn read(
-        &self,
-        log: LogId,
-        from: Offset,
-        limits: ReadLimits,
-    ) -> Result<Vec<StoredBatch>, ReadError> {
-        self.again(|| {
-            let found = self.state().read(log, from, limits)?;
-            let mut batches = Vec::with_capacity(found.len());
-            for found in found {
-                let bytes = self.fetch(log, &found)?;
-                batches.extend(present(found, bytes)?);
-            }
-            Ok(batches)
-        })
+    pub(crate) fn query(&self) -> Query<'_, Spot, Self> {
+        Query { state: &self.state, source: self }
     }
 
-    pub(crate) fn seek(
-        &self,
-        log: LogId,
-        timestamp_ms: i64,
-    ) -> Result<Option<(Offset, i64)>, ReadError> {
-        self.again(|| {
-            let moved = std::cell::Cell::new(false);
-            let result = seek(
-                timestamp_ms,
-                |from| self.state().at_or_after(log, from, timestamp_ms),
-                |base| self.state().bounds(log).map_or(base, |bounds| bounds.first),
-                |found| {
-                    self.fetch(log, found).map_err(|missing| match missing {
-                        Missing::Unreadable(error) => error,
-                        Missing::Moved => {
-                            moved.set(true);
-                            ReadError::NoLog
-                        }
-                    })
-                },
-            );
-            if moved.get() { Err(Missing::Moved) } else { Ok(result?) }
-        })
-    }
-
-    fn again<T>(&self, read: impl Fn() -> Result<T, Missing>) -> Result<T, ReadError> {
-        for _ in 0..ATTEMPTS {
-            match read() {
-                Ok(found) => return Ok(found),
-                Err(Missing::Unreadable(error)) => return Err(error),
-                Err(Missing::Moved) => {}
-            }
+    /// The clocks now.
+    pub(crate) fn clocks(&self) -> Clocks {
+        let (instant, clocks) = self.started;
+        let passed = i64::try_from(instant.elapsed().as_millis()).unwrap_or(i64::MAX);
+        Clocks {
+            engine_ms: clocks.engine_ms.saturating_add(passed),
+            wall_ms: clocks.wall_ms.saturating_add(passed),
         }
-        Err(ReadError::Unreadable("the records are being moved".into()))
     }
+}
 
-    fn fetch(&self, log: LogId, found: &Found<Spot>) -> Result<Bytes, Missing> {
+/// Reading from resting files is not there yet.
+fn no_run<T>() -> Result<T, Miss> {
+    Err(Miss::Failed(ReadError::Unreadable("nothing rests".into())))
+}
+
+impl Source<Spot> for View {
+    fn fetch(&self, log: LogId, found: &Found<Spot>) -> Result<Bytes, Miss> {
         let (segment, position, length) = match &found.place {
             Spot::Memory(bytes) => return Ok(Bytes::clone(bytes)),
             Spot::Disk { segment, position, length } => (*segment, *position, *length),
@@ -189,17 +157,39 @@ impl View {
             return Ok(bytes);
         }
         drop(cached);
-        let segment = self.segments.get(segment.into()).ok_or(Missing::Moved)?;
-        let unreadable = |error: String| Missing::Unreadable(ReadError::Unreadable(error));
+        let segment = self.segments.get(segment.into()).ok_or(Miss::Moved)?;
+        let unreadable = |error: String| Miss::Failed(ReadError::Unreadable(error));
         let frame = segment.read_frame(position.into(), length as usize);
         let frame = frame.map_err(|error| unreadable(error.to_string()))?;
         entry::payload(&frame).map_err(|error| unreadable(error.to_string()))
     }
-}
 
-impl From<ReadError> for Missing {
-    fn from(error: ReadError) -> Self {
-        Self::Unreadable(error)
+    fn read(&self, _: &Run, _: Offset, _: usize) -> Result<Vec<StoredBatch>, Miss> {
+        no_run()
+    }
+
+    fn next(&self, _: &Run, _: &Filter, _: Offset, _: &Hidden) -> Result<Option<Offset>, Miss> {
+        no_run()
+    }
+
+    fn last(&self, _: &Run, _: &Filter, _: Offset, _: &Hidden) -> Result<Option<Offset>, Miss> {
+        no_run()
+    }
+
+    fn offsets(&self, _: &Run, _: &Search<'_>, _: &Hidden) -> Result<Vec<Offset>, Miss> {
+        no_run()
+    }
+
+    fn count(&self, _: &Run, _: &Search<'_>, _: &Hidden) -> Result<u64, Miss> {
+        no_run()
+    }
+
+    fn at_or_after(&self, _: &Run, _: Offset, _: i64) -> Result<Option<StoredBatch>, Miss> {
+        no_run()
+    }
+
+    fn appended_since(&self, _: &Run, _: i64) -> Result<Offset, Miss> {
+        no_run()
     }
 }
 

@@ -241,7 +241,7 @@ impl History {
                 if waits {
                     self.durable();
                 }
-            } else if journal.stats().poisoned {
+            } else if journal.stats().is_poisoned() {
                 // Nobody knows what became of it: it is there after the crash, or it is not. Until
                 // then it is not shown, and the rest stays readable.
                 let shown = self.now().iter().filter_map(|one| one.difference(journal)).next();
@@ -256,7 +256,7 @@ impl History {
             }
             if self.random.chance(15) {
                 journal.idle();
-                if !journal.stats().poisoned {
+                if !journal.stats().is_poisoned() {
                     self.durable();
                 }
             }
@@ -285,12 +285,9 @@ struct Expected {
 
 impl Expected {
     fn of(mut model: Model, writes: &[Write]) -> Self {
-        let (mut results, mut waits) = (Vec::new(), false);
-        for write in writes {
-            let result = model.apply(write);
-            waits |= result.is_ok() && model.waits(write);
-            results.push(result);
-        }
+        let results = model.apply_together(writes);
+        let told = writes.iter().zip(&results);
+        let waits = told.into_iter().any(|(write, told)| told.is_ok() && model.waits(write));
         Self { model, results, waits }
     }
 

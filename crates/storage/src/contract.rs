@@ -58,6 +58,13 @@ pub enum Op {
         /// The first offset.
         first: Offset,
     },
+    /// What a log keeps in sight from now on (an after-image).
+    Policy {
+        /// The log.
+        log: LogId,
+        /// The limits.
+        policy: Policy,
+    },
     /// Removes a log, its records, and cursors on it. Records that queues refer to stay held.
     DropLog(LogId),
     /// Appends records.
@@ -73,8 +80,8 @@ pub enum Op {
     Delete {
         /// The log.
         log: LogId,
-        /// Which.
-        offsets: Vec<Offset>,
+        /// Which; offsets without a record are passed over.
+        ranges: Vec<Range<Offset>>,
     },
     /// The new state of a cursor (an after-image). A cursor holds records from its floor on.
     Cursor {
@@ -91,6 +98,13 @@ pub enum Op {
         queue: LogId,
         /// Their places in the queue.
         places: Vec<u64>,
+    },
+    /// References that stay: how often they were handed out, and when they may be again.
+    Release {
+        /// The queue's log of references.
+        queue: LogId,
+        /// The new states (after-images); places that are settled are passed over.
+        states: Vec<Released>,
     },
     /// Puts a row.
     Put {
@@ -117,9 +131,66 @@ pub struct Append {
     pub log: LogId,
     /// The records.
     pub body: Body,
-    /// Queues that get a reference to a record: `(index of the record, the queue's log)`. The
-    /// queue's log is made by `CreateLog` as any other; its places are its offsets.
-    pub targets: Vec<(u32, LogId)>,
+    /// Queues that get a reference to a record. A queue's log is made by `CreateLog` as any other;
+    /// its places are its offsets.
+    pub targets: Vec<Target>,
+    /// The hash of the message's id, for a log with a [`Policy::once_ms`]: a repeat appends
+    /// nothing and gets the first answer. For one record only.
+    pub once: Option<u128>,
+}
+
+/// A queue that gets a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The index of the record in its append.
+    pub record: u32,
+    /// The queue's log.
+    pub queue: LogId,
+    /// Its lane: higher ones are handed out first. The engine only keeps it.
+    pub priority: u8,
+}
+
+/// What a log keeps in sight. Records that go out of sight stay held for queues and cursors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Records in sight, at most.
+    pub max_records: Option<u64>,
+    /// Bytes of the batches in sight, at most; the newest batch stays whatever its size.
+    pub max_bytes: Option<u64>,
+    /// Records of one subject in sight, at most; 1 to [`PER_SUBJECT_MAX`]. Counts what is
+    /// appended after this limit was set.
+    pub max_per_subject: Option<u32>,
+    /// What a record beyond `max_records` or `max_bytes` meets.
+    pub when_full: WhenFull,
+    /// Records go out of sight once every cursor on the log is done with them. While there is no
+    /// cursor they stay.
+    pub until_consumed: bool,
+    /// How long ids of messages are remembered ([`Append::once`]), on the engine's clock; 0 = not.
+    pub once_ms: u64,
+}
+
+/// The highest [`Policy::max_per_subject`].
+pub const PER_SUBJECT_MAX: u32 = 64;
+
+/// What happens at a log's limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The oldest records go out of sight.
+    #[default]
+    DropOldest,
+    /// The append is refused with [`SubmitError::Limit`].
+    Refuse,
+}
+
+/// The state of a reference that was handed out and came back, or is to wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// Its place in the queue, which it keeps.
+    pub place: u64,
+    /// How often it was handed out.
+    pub deliveries: u32,
+    /// Not to be handed out before, on the engine's clock; 0 = at once.
+    pub not_before_ms: i64,
 }
 
 /// What is appended.
@@ -169,6 +240,19 @@ pub struct CursorState {
     pub floor: Offset,
     /// What is done with above the floor: ascending, not touching each other. At most 4,096.
     pub done: Vec<Range<Offset>>,
+    /// What is handed out and not settled: ascending, at or above the floor. At most 4,096.
+    pub pending: Vec<Pending>,
+}
+
+/// A record in the hands of a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The record.
+    pub offset: Offset,
+    /// How often it was handed out.
+    pub deliveries: u32,
+    /// When it comes back unless it is settled, on the engine's clock; 0 = never.
+    pub deadline_ms: i64,
 }
 
 /// What a committed write did.
@@ -203,6 +287,9 @@ pub enum SubmitError {
     /// A newer epoch of the producer has written.
     #[error("producer fenced by a newer epoch")]
     Fenced,
+    /// The log is at its limit and refuses what is new.
+    #[error("the log is full")]
+    Limit(LogId),
     /// The write is larger than a commit can be (16 MiB), or breaks a bound of an operation.
     #[error("write breaks a bound: {0}")]
     Bound(&'static str),
@@ -252,8 +339,12 @@ pub struct Bounds {
     pub first: Offset,
     /// The offset after the last committed record.
     pub end: Offset,
+    /// Records in sight.
+    pub records: u64,
     /// Bytes of the visible batches, about.
     pub bytes: u64,
+    /// Bytes that are out of sight and held, about.
+    pub held_bytes: u64,
 }
 
 /// A batch as stored.
@@ -295,10 +386,8 @@ impl Subjects {
 pub struct SubjectSpan {
     /// The first visible record (or a lower bound of it).
     pub first: Offset,
-    /// The last record.
+    /// The last visible record.
     pub last: Offset,
-    /// Records, about (trimmed ones may still count).
-    pub count: u64,
 }
 
 /// A queue's reference to a record.
@@ -310,6 +399,12 @@ pub struct Reference {
     pub log: LogId,
     /// The record's offset.
     pub offset: Offset,
+    /// Its lane in the queue.
+    pub priority: u8,
+    /// How often it was handed out.
+    pub deliveries: u32,
+    /// Not to be handed out before, on the engine's clock; 0 = at once.
+    pub not_before_ms: i64,
 }
 
 /// Called once when a write is committed or refused, on a thread of the engine or of the caller.
@@ -317,22 +412,59 @@ pub struct Reference {
 pub type Done = Box<dyn FnOnce(Result<Committed, SubmitError>) + Send>;
 
 /// Counters for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineStats {
     /// Groups written.
     pub commits: u64,
     /// Syncs done.
     pub syncs: u64,
-    /// Bytes written, padding included.
+    /// Bytes written to the log, padding included.
     pub written_bytes: u64,
     /// Padding among them.
     pub padding_bytes: u64,
+    /// Bytes written to resting files and checkpoints.
+    pub rested_bytes: u64,
     /// Bytes of the files.
     pub disk_bytes: u64,
     /// Bytes waiting to be written.
     pub pending_bytes: u64,
-    /// The engine takes no more writes after a failure.
-    pub poisoned: bool,
+    /// Whether writes are taken.
+    pub health: Health,
+    /// Named figures of the engine's own: a name in `snake_case` with its unit last, a sentence
+    /// about it, and the figure.
+    pub figures: Vec<Figure>,
+}
+
+impl EngineStats {
+    /// A sync has failed: nothing is taken until the server is started again.
+    pub fn is_poisoned(&self) -> bool {
+        self.health == Health::Poisoned
+    }
+}
+
+/// One figure of an engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// `snake_case`, the unit last; `_total` for what only grows.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// The figure.
+    pub value: f64,
+}
+
+impl Eq for Figure {}
+
+/// Whether an engine takes writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    #[default]
+    Good,
+    /// Only those that free space: none is left, or the disk refuses writes.
+    Full,
+    /// None until the server is started again: a sync has failed.
+    Poisoned,
 }
 
 /// A storage engine. All methods may be called from any thread.
@@ -364,13 +496,73 @@ pub trait Engine: Send + Sync + fmt::Debug {
     fn seek(&self, log: LogId, timestamp_ms: i64) -> Result<Option<(Offset, i64)>, ReadError>;
 
     /// The last visible record that matches.
-    fn last(&self, log: LogId, filter: &Filter) -> Option<Offset>;
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn last(&self, log: LogId, filter: &Filter) -> Result<Option<Offset>, ReadError>;
 
     /// The first visible record at or after `from` that matches.
-    fn next(&self, log: LogId, filter: &Filter, from: Offset) -> Option<Offset>;
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn next(&self, log: LogId, filter: &Filter, from: Offset) -> Result<Option<Offset>, ReadError>;
+
+    /// How many visible records in a range match, exactly.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn count(&self, log: LogId, filter: &Filter, range: Range<Offset>) -> Result<u64, ReadError>;
+
+    /// The visible records in a range that match, ascending, at most `limit`: what a purge needs.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn offsets(
+        &self,
+        log: LogId,
+        filter: &Filter,
+        range: Range<Offset>,
+        limit: usize,
+    ) -> Result<Vec<Offset>, ReadError>;
 
     /// What the log knows of one subject; `None` when no visible record has it.
-    fn subject(&self, log: LogId, subject: &Subject) -> Option<SubjectSpan>;
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn subject(&self, log: LogId, subject: &Subject) -> Result<Option<SubjectSpan>, ReadError>;
+
+    /// Subjects with a visible record that match, behind `after`, in order, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn subjects(
+        &self,
+        log: LogId,
+        filter: &Filter,
+        after: Option<&Subject>,
+        limit: usize,
+    ) -> Result<Vec<(Subject, SubjectSpan)>, ReadError>;
+
+    /// A lower bound of the first record that was appended at or after this time of the engine's
+    /// clock, never above it; the end when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    fn appended_since(&self, log: LogId, clock_ms: i64) -> Result<Offset, ReadError>;
+
+    /// The engine's clock in milliseconds: it starts at the wall clock of the first start, runs
+    /// with monotonic time, and takes at most 30 days of downtime. Ages and deadlines use it.
+    fn clock_ms(&self) -> i64;
+
+    /// What a log keeps in sight.
+    fn policy(&self, log: LogId) -> Option<Policy>;
 
     /// One row.
     fn get(&self, table: Table, key: &[u8]) -> Option<Bytes>;

@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! plan      writes -> images: offsets assigned, producers judged, records gathered
+//! limits    what of a log goes out of sight with that
 //! image     what a commit did, in a form that can be stored and applied again
 //! state     the fold of all images: logs, rows, cursors, references
-//! log       one log in it, with its subjects
+//! log       one log in it: its newest batches (fresh), what of it rests, its subjects
+//! rows      the state as rows, for checkpoints
+//! query     reading from the state and from what rests
 //! ```
 //!
 //! An engine on disk stores the images of a plan before it applies them; this one applies them at
 //! once.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
@@ -17,18 +21,23 @@ use model::filter::Filter;
 use model::subject::Subject;
 
 use crate::{
-    Bounds, CursorState, Done, Engine, EngineStats, LogId, Offset, ReadError, ReadLimits,
-    Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write, batch,
+    Bounds, CursorState, Done, Engine, EngineStats, LogId, Offset, Policy, ReadError, ReadLimits,
+    Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write,
 };
 
+mod fresh;
 pub mod image;
+mod limits;
 mod log;
 pub mod plan;
+pub mod query;
+pub mod rows;
 pub mod state;
 mod subjects;
 
 use plan::{Planner, Step};
-use state::{Found, Place, State};
+use query::{Miss, Query, Search, Source};
+use state::{Found, Hidden, Run, State};
 
 /// An engine without a disk: gone with the process.
 #[derive(Debug)]
@@ -36,6 +45,7 @@ pub struct Memory {
     state: RwLock<State<Bytes>>,
     /// Held over a whole commit, so that completions come in the order of offsets.
     committer: Mutex<Committer>,
+    clock: fn() -> i64,
 }
 
 #[derive(Debug, Default)]
@@ -51,13 +61,22 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// An empty engine.
+    /// An empty engine whose clock stands still.
     pub fn new() -> Self {
-        Self { state: RwLock::new(State::new()), committer: Mutex::default() }
+        Self::with_clock(|| 0)
+    }
+
+    /// An empty engine with a clock that never goes back, in milliseconds.
+    pub fn with_clock(clock: fn() -> i64) -> Self {
+        Self { state: RwLock::new(State::new()), committer: Mutex::default(), clock }
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State<Bytes>> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn query(&self) -> Query<'_, Bytes, NothingRests> {
+        Query { state: &self.state, source: &NothingRests }
     }
 }
 
@@ -69,21 +88,24 @@ impl Engine for Memory {
         }
         let (committed, plan) = {
             let state = self.state();
-            let mut planner = Planner::new(&state, 0);
+            let mut planner = Planner::new(&state, 0, (self.clock)());
             let committed = planner.submit(write);
             (committed, planner.finish())
         };
         if committed.is_ok() {
+            committer.commits += 1;
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.begin(committer.commits);
             for step in &plan.steps {
                 match step {
-                    Step::Image(image) => state.apply(image, 0),
+                    Step::Image(image) => state.apply(image),
                     Step::Batch { image, payload, epoch, .. } => {
                         state.apply_batch(image, payload.to_bytes(image.base, *epoch));
                     }
                 }
             }
-            committer.commits += 1;
+            // Nothing is kept, so nobody asks what has changed.
+            state.forget_changes();
         }
         done(committed);
     }
@@ -94,12 +116,7 @@ impl Engine for Memory {
         from: Offset,
         limits: ReadLimits,
     ) -> Result<Vec<StoredBatch>, ReadError> {
-        let found = self.state().read(log, from, limits)?;
-        let batches = found.into_iter().map(|found| {
-            let bytes = found.place.clone();
-            present(found, bytes)
-        });
-        batches.filter_map(Result::transpose).collect()
+        self.query().read(log, from, limits)
     }
 
     fn bounds(&self, log: LogId) -> Option<Bounds> {
@@ -107,24 +124,55 @@ impl Engine for Memory {
     }
 
     fn seek(&self, log: LogId, timestamp_ms: i64) -> Result<Option<(Offset, i64)>, ReadError> {
-        seek(
-            timestamp_ms,
-            |from| self.state().at_or_after(log, from, timestamp_ms),
-            |first| self.state().bounds(log).map_or(first, |bounds| bounds.first),
-            |found| Ok(found.place.clone()),
-        )
+        self.query().seek(log, timestamp_ms)
     }
 
-    fn last(&self, log: LogId, filter: &Filter) -> Option<Offset> {
-        self.state().last(log, filter)
+    fn last(&self, log: LogId, filter: &Filter) -> Result<Option<Offset>, ReadError> {
+        self.query().last(log, filter)
     }
 
-    fn next(&self, log: LogId, filter: &Filter, from: Offset) -> Option<Offset> {
-        self.state().next(log, filter, from)
+    fn next(&self, log: LogId, filter: &Filter, from: Offset) -> Result<Option<Offset>, ReadError> {
+        self.query().next(log, filter, from)
     }
 
-    fn subject(&self, log: LogId, subject: &Subject) -> Option<SubjectSpan> {
-        self.state().subject(log, subject)
+    fn count(&self, log: LogId, filter: &Filter, range: Range<Offset>) -> Result<u64, ReadError> {
+        self.query().count(log, &Search { filter, range, limit: usize::MAX })
+    }
+
+    fn offsets(
+        &self,
+        log: LogId,
+        filter: &Filter,
+        range: Range<Offset>,
+        limit: usize,
+    ) -> Result<Vec<Offset>, ReadError> {
+        self.query().offsets(log, &Search { filter, range, limit })
+    }
+
+    fn subject(&self, log: LogId, subject: &Subject) -> Result<Option<SubjectSpan>, ReadError> {
+        self.query().subject(log, subject)
+    }
+
+    fn subjects(
+        &self,
+        log: LogId,
+        filter: &Filter,
+        after: Option<&Subject>,
+        limit: usize,
+    ) -> Result<Vec<(Subject, SubjectSpan)>, ReadError> {
+        self.query().subjects(log, filter, after, limit)
+    }
+
+    fn appended_since(&self, log: LogId, clock_ms: i64) -> Result<Offset, ReadError> {
+        self.query().appended_since(log, clock_ms)
+    }
+
+    fn clock_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    fn policy(&self, log: LogId) -> Option<Policy> {
+        self.state().policy(log)
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Option<Bytes> {
@@ -153,59 +201,44 @@ impl Engine for Memory {
     }
 }
 
-/// A found batch with its bytes, without the records that must not be shown; `None` when no record
-/// is left.
-///
-/// # Errors
-///
-/// [`ReadError::Unreadable`] when records have to be taken out of a batch that cannot be decoded.
-pub fn present<P: Place>(found: Found<P>, bytes: Bytes) -> Result<Option<StoredBatch>, ReadError> {
-    let bytes = if found.deleted.is_empty() {
-        bytes
-    } else {
-        let left = batch::without(&bytes, |offset| found.is_deleted(offset));
-        match left.map_err(|error| ReadError::Unreadable(error.to_string()))? {
-            Some(bytes) => bytes,
-            None => return Ok(None),
-        }
-    };
-    Ok(Some(StoredBatch {
-        base: found.base,
-        last: found.last,
-        max_timestamp_ms: found.max_timestamp_ms,
-        bytes,
-        subjects: found.subjects,
-    }))
+/// All batches are in the index.
+struct NothingRests;
+
+/// What somebody gets who asks for a run of memory.
+fn no_run<T>() -> Result<T, Miss> {
+    Err(Miss::Failed(ReadError::Unreadable("nothing of memory rests in files".into())))
 }
 
-/// The first visible record at or after a time: `at_or_after` finds candidates from an offset on,
-/// `visible_from` tells the first visible offset, `fetch` gets a candidate's bytes.
-///
-/// A batch that cannot be decoded answers with its base, which may be early but never late.
-///
-/// # Errors
-///
-/// [`ReadError`], as the closures say.
-pub fn seek<P: Place>(
-    timestamp_ms: i64,
-    at_or_after: impl Fn(Offset) -> Result<Option<Found<P>>, ReadError>,
-    visible_from: impl Fn(Offset) -> Offset,
-    fetch: impl Fn(&Found<P>) -> Result<Bytes, ReadError>,
-) -> Result<Option<(Offset, i64)>, ReadError> {
-    let mut from = 0;
-    while let Some(found) = at_or_after(from)? {
-        let first = visible_from(found.base);
-        let bytes = fetch(&found)?;
-        let Ok(records) = batch::records(&bytes) else {
-            return Ok(Some((found.base.max(first), found.max_timestamp_ms)));
-        };
-        for record in records {
-            let shown = record.offset >= first && !found.is_deleted(record.offset);
-            if shown && record.timestamp_ms >= timestamp_ms {
-                return Ok(Some((record.offset, record.timestamp_ms)));
-            }
-        }
-        from = found.last + 1;
+impl Source<Bytes> for NothingRests {
+    fn fetch(&self, _: LogId, found: &Found<Bytes>) -> Result<Bytes, Miss> {
+        Ok(found.place.clone())
     }
-    Ok(None)
+
+    fn read(&self, _: &Run, _: Offset, _: usize) -> Result<Vec<StoredBatch>, Miss> {
+        no_run()
+    }
+
+    fn next(&self, _: &Run, _: &Filter, _: Offset, _: &Hidden) -> Result<Option<Offset>, Miss> {
+        no_run()
+    }
+
+    fn last(&self, _: &Run, _: &Filter, _: Offset, _: &Hidden) -> Result<Option<Offset>, Miss> {
+        no_run()
+    }
+
+    fn offsets(&self, _: &Run, _: &Search<'_>, _: &Hidden) -> Result<Vec<Offset>, Miss> {
+        no_run()
+    }
+
+    fn count(&self, _: &Run, _: &Search<'_>, _: &Hidden) -> Result<u64, Miss> {
+        no_run()
+    }
+
+    fn at_or_after(&self, _: &Run, _: Offset, _: i64) -> Result<Option<StoredBatch>, Miss> {
+        no_run()
+    }
+
+    fn appended_since(&self, _: &Run, _: i64) -> Result<Offset, Miss> {
+        no_run()
+    }
 }

@@ -78,7 +78,7 @@ fn engine(page: &mut Page, sources: &Sources) {
         ("storage_padding_bytes_total", "counter", "Padding among them.", stats.padding_bytes),
         ("storage_disk_bytes", "gauge", "Bytes of the files.", stats.disk_bytes),
         ("storage_pending_bytes", "gauge", "Bytes waiting to be written.", stats.pending_bytes),
-        ("storage_poisoned", "gauge", "1 after a failed write.", u64::from(stats.poisoned)),
+        ("storage_poisoned", "gauge", "1 after a failed write.", u64::from(stats.is_poisoned())),
     ];
     for (name, kind, help, value) in numbers {
         page.family(name, kind, help);

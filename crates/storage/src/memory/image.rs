@@ -6,10 +6,11 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::{BufMut, Bytes};
 
-use crate::{CursorState, LogId, Mode, Offset, Producer, Subjects, batch};
+use crate::{CursorState, LogId, Mode, Offset, Policy, Producer, Released, Subjects, batch};
 
 /// What an image says.
 #[derive(Clone, Debug)]
@@ -23,7 +24,14 @@ pub enum Image {
         /// The log.
         log: LogId,
         /// Which.
-        offsets: Vec<Offset>,
+        ranges: Vec<Range<Offset>>,
+    },
+    /// What a log keeps in sight.
+    Policy {
+        /// The log.
+        log: LogId,
+        /// The limits.
+        policy: Policy,
     },
     /// A cursor as it is now.
     Cursor {
@@ -40,6 +48,13 @@ pub enum Image {
         queue: LogId,
         /// Their places.
         places: Vec<u64>,
+    },
+    /// References as they are now.
+    Release {
+        /// The queue.
+        queue: LogId,
+        /// Their states.
+        states: Vec<Released>,
     },
     /// A row as it is now.
     Row {
@@ -80,6 +95,14 @@ pub struct LogRow {
     pub dropped: bool,
 }
 
+impl LogRow {
+    /// The row of a log that is not there yet.
+    pub(super) fn none(log: LogId) -> Self {
+        let mode = Mode::Durable;
+        Self { log, mode, first: 0, next: 0, lease: 0, epoch: 0, dropped: false }
+    }
+}
+
 /// A batch without its bytes.
 #[derive(Clone, Debug)]
 pub struct BatchImage {
@@ -91,16 +114,16 @@ pub struct BatchImage {
     pub last: Offset,
     /// The highest timestamp.
     pub max_timestamp_ms: i64,
+    /// Engine clock when it was appended.
+    pub appended_ms: i64,
     /// The subjects of the records.
     pub subjects: Subjects,
     /// References to its records.
     pub targets: Vec<Target>,
-    /// Indexes of records that are out of sight already, ascending; only when `moved`.
-    pub deleted: Vec<u32>,
     /// The producer's mark.
     pub producer: Option<Producer>,
-    /// A copy of a batch that stood somewhere else before.
-    pub moved: bool,
+    /// Ids of messages, by the index of the record.
+    pub once: Vec<(u32, u128)>,
 }
 
 impl BatchImage {
@@ -119,6 +142,8 @@ pub struct Target {
     pub queue: LogId,
     /// The reference's place in it.
     pub place: u64,
+    /// Its lane.
+    pub priority: u8,
 }
 
 /// The bytes of a batch, not yet put together.
@@ -128,8 +153,6 @@ pub enum Payload {
     Client(Bytes),
     /// Single records: offset, timestamp and tail.
     Gathered(Vec<(Offset, i64, Bytes)>),
-    /// A batch as it was stored.
-    Stored(Bytes),
 }
 
 impl Payload {
@@ -138,7 +161,6 @@ impl Payload {
         let start = out.len();
         match self {
             Self::Client(bytes) => out.put_slice(bytes),
-            Self::Stored(bytes) => return out.put_slice(bytes),
             Self::Gathered(records) => {
                 batch::build_into(
                     out,

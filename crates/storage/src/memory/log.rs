@@ -2,97 +2,60 @@
 //!
 //! ```text
 //!  offsets    |--- hidden, held ---|first --- visible --- next|lease
-//!  a batch stays in the index while any of this is true:
+//!             |-- runs: resting files --|-- fresh: write-ahead log --|
+//!  a run or batch stays in the index while any of this is true:
 //!     a record of it is visible     a queue refers to one     a cursor's floor is at or below it
 //! ```
+//!
+//! Deleted records are a set beside the batches; offsets between batches were never records.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::filter::Filter;
+use model::subject::Subject;
+use roaring::RoaringTreemap;
 
+use super::fresh::{Batch, Fresh};
 use super::image::{BatchImage, LogRow, Window};
 use super::state::Place;
-use super::subjects::{Column, SubjectTable};
-use crate::{Bounds, LogId, Offset, Producer, Subjects};
+use super::subjects::SubjectTable;
+use crate::{Bounds, LogId, Offset, Policy, Subjects};
 
 /// The most producers that a log remembers; beyond, those that wrote longest ago are forgotten.
 const PRODUCERS_MAX: usize = 4096;
-/// Records that a search looks at one by one before it asks the subject table.
-const NEAR_RECORDS: usize = 64;
 
-#[derive(Debug)]
-pub(super) struct Log<P> {
-    pub(super) row: LogRow,
-    /// False while only parts of it were seen in a replay.
-    pub(super) known: bool,
-    /// Where the newest image of the row is.
-    pub(super) row_home: u32,
-    pub(super) batches: BTreeMap<Offset, Batch<P>>,
-    pub(super) subjects: SubjectTable,
-    /// Unsettled references, if it is a queue: place to record.
-    pub(super) refs: BTreeMap<u64, (LogId, Offset)>,
-    pub(super) producers: HashMap<i64, Known>,
-    /// Floors of the cursors on it, with their number.
-    floors: BTreeMap<Offset, u32>,
-    visible_bytes: u64,
+/// What a log has in one resting file: batches from `base` to `last`, without a gap between those
+/// that are visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Offset of the first record.
+    pub base: Offset,
+    /// Offset of the last record.
+    pub last: Offset,
+    /// The file.
+    pub file: u64,
+    /// Where the run's index stands in it.
+    pub section: (u64, u32),
+    /// Bytes of its batches.
+    pub bytes: u32,
+    /// The highest timestamp.
+    pub max_timestamp_ms: i64,
+    /// Engine clock of the newest append.
+    pub appended_ms: i64,
 }
 
-/// A producer's window, and where the image of each of its batches is.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) window: Window,
-    homes: VecDeque<u32>,
-}
-
-impl Known {
-    /// The oldest home that the window needs.
-    pub(super) fn home(&self) -> u32 {
-        self.homes.iter().copied().min().unwrap_or_default()
-    }
-
-    /// A batch was appended.
-    pub(super) fn push(&mut self, producer: &Producer, (base, last): (Offset, Offset), home: u32) {
-        self.window.push(producer, base, last);
-        self.homes.push_back(home);
-        let kept = self.homes.len().saturating_sub(self.window.batches.len());
-        self.homes.drain(..kept);
-    }
-
-    /// The whole window is stored in one place.
-    pub(super) fn set(&mut self, window: &Window, home: u32) {
-        self.window.clone_from(window);
-        self.homes = std::iter::repeat_n(home, window.batches.len()).collect();
+impl Run {
+    /// About how many of its bytes lie below an offset.
+    fn bytes_below(&self, offset: Offset) -> u64 {
+        let span = u128::from(self.last - self.base) + 1;
+        let below = u128::from(offset.clamp(self.base, self.last.saturating_add(1)) - self.base);
+        u64::try_from(u128::from(self.bytes) * below / span).unwrap_or(u64::MAX)
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Batch<P> {
-    pub(super) last: Offset,
-    pub(super) max_timestamp_ms: i64,
-    pub(super) place: P,
-    pub(super) column: Column,
-    /// References to its records.
-    pub(super) refs: u32,
-    /// Indexes of deleted records, ascending.
-    pub(super) deleted: Vec<u32>,
-}
-
-impl<P> Batch<P> {
-    fn is_deleted(&self, index: u32) -> bool {
-        self.deleted.binary_search(&index).is_ok()
-    }
-
-    fn all_deleted(&self, base: Offset) -> bool {
-        self.deleted.len() as u64 > self.last - base
-    }
-
-    fn index(base: Offset, offset: Offset) -> u32 {
-        u32::try_from(offset - base).unwrap_or(u32::MAX)
-    }
-}
-
-/// A batch as a reader finds it.
+/// What somebody who asks for a batch finds.
 #[derive(Clone, Debug)]
 pub struct Found<P> {
     /// Offset of its first record.
@@ -105,16 +68,136 @@ pub struct Found<P> {
     pub place: P,
     /// The subjects of its records.
     pub subjects: Subjects,
-    /// Indexes of records that must not be shown, ascending.
-    pub deleted: Vec<u32>,
+    /// Which records must not be shown.
+    pub hidden: Hidden,
 }
 
-impl<P> Found<P> {
-    /// Whether the record at an offset must not be shown.
+/// Which records of a log must not be shown.
+#[derive(Clone, Debug, Default)]
+pub struct Hidden {
+    /// Those below.
+    pub first: Offset,
+    deleted: Option<Arc<RoaringTreemap>>,
+}
+
+impl Hidden {
+    /// Whether a record was deleted.
     pub fn is_deleted(&self, offset: Offset) -> bool {
-        let index = offset.checked_sub(self.base).and_then(|at| u32::try_from(at).ok());
-        index.is_some_and(|index| self.deleted.binary_search(&index).is_ok())
+        self.deleted.as_ref().is_some_and(|deleted| deleted.contains(offset))
     }
+
+    /// Whether a record must not be shown.
+    pub fn hides(&self, offset: Offset) -> bool {
+        offset < self.first || self.is_deleted(offset)
+    }
+
+    /// Whether a record of these was deleted.
+    pub fn any_deleted(&self, base: Offset, last: Offset) -> bool {
+        self.deleted.as_ref().is_some_and(|deleted| {
+            let mut from = deleted.iter();
+            from.advance_to(base);
+            from.next().is_some_and(|next| next <= last)
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Log<P> {
+    pub(super) row: LogRow,
+    /// False while only parts of it were seen in a replay.
+    pub(super) known: bool,
+    pub(super) dirty: bool,
+    /// It went on at the end of a lease, and no image tells of it yet.
+    pub(super) leapt: bool,
+    pub(super) fresh: Fresh<P>,
+    pub(super) runs: Vec<Run>,
+    pub(super) subjects: SubjectTable,
+    /// No record below is visible.
+    shown_from: Offset,
+    /// Visible records.
+    pub(super) visible: u64,
+    pub(super) visible_bytes: u64,
+    /// Bytes of all batches in the index.
+    pub(super) bytes: u64,
+    extra: Option<Box<Extra>>,
+}
+
+/// What few logs have.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    /// Unsettled references, if it is a queue.
+    pub(super) refs: BTreeMap<u64, Ref>,
+    /// Its records that queues refer to, with the number of references.
+    referred: BTreeMap<Offset, u32>,
+    pub(super) producers: HashMap<i64, Window>,
+    /// Floors of the cursors on it, with their number.
+    floors: BTreeMap<Offset, u32>,
+    deleted: Option<Arc<RoaringTreemap>>,
+    pub(super) policy: Policy,
+    /// Records from here on count for the limit of their subject.
+    pub(super) counted_from: Offset,
+    pub(super) once: Once,
+    /// Names of the cursors on it, while the log keeps records until they are consumed.
+    pub(super) readers: BTreeSet<bytes::Bytes>,
+}
+
+/// A reference of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ref {
+    /// The log of the record.
+    pub log: LogId,
+    /// The record.
+    pub offset: Offset,
+    /// Its lane.
+    pub priority: u8,
+    /// How often it was handed out.
+    pub deliveries: u32,
+    /// Not to be handed out before.
+    pub not_before_ms: i64,
+}
+
+/// Ids of messages that a log remembers.
+#[derive(Debug, Default)]
+pub(super) struct Once {
+    pub(super) seen: HashMap<u128, (Offset, i64)>,
+    order: VecDeque<(i64, u128)>,
+}
+
+/// The most ids that a log remembers; beyond, the oldest are forgotten.
+const ONCE_MAX: usize = 1 << 20;
+
+impl Once {
+    /// Takes in an id, and returns those that are too old.
+    pub(super) fn push(&mut self, id: u128, offset: Offset, at_ms: i64, for_ms: u64) -> Vec<u128> {
+        self.seen.insert(id, (offset, at_ms));
+        self.order.push_back((at_ms, id));
+        let oldest = at_ms.saturating_sub_unsigned(for_ms);
+        let mut gone = Vec::new();
+        while let Some((at, old)) = self.order.front().copied()
+            && (at < oldest || self.order.len() > ONCE_MAX)
+        {
+            self.order.pop_front();
+            if self.seen.get(&old).is_some_and(|(_, seen)| *seen == at) {
+                self.seen.remove(&old);
+                gone.push(old);
+            }
+        }
+        gone
+    }
+
+    /// Brings the ids into the order of their times, after they were loaded in another.
+    pub(super) fn sort(&mut self) {
+        self.order.make_contiguous().sort_unstable();
+    }
+}
+
+static NO_EXTRA: std::sync::LazyLock<Extra> = std::sync::LazyLock::new(Extra::default);
+
+/// A stretch of offsets that are records or were.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    base: Offset,
+    last: Offset,
 }
 
 impl<P: Place> Log<P> {
@@ -122,13 +205,16 @@ impl<P: Place> Log<P> {
         Self {
             row,
             known: false,
-            row_home: 0,
-            batches: BTreeMap::new(),
+            dirty: false,
+            leapt: false,
+            fresh: Fresh::default(),
+            runs: Vec::new(),
             subjects: SubjectTable::default(),
-            refs: BTreeMap::new(),
-            producers: HashMap::new(),
-            floors: BTreeMap::new(),
+            shown_from: 0,
+            visible: 0,
             visible_bytes: 0,
+            bytes: 0,
+            extra: None,
         }
     }
 
@@ -136,88 +222,228 @@ impl<P: Place> Log<P> {
         self.known && !self.row.dropped
     }
 
-    /// The base of the batch that holds `offset`.
-    fn base_of(&self, offset: Offset) -> Option<Offset> {
-        let (base, batch) = self.batches.range(..=offset).next_back()?;
-        (offset <= batch.last).then_some(*base)
+    pub(super) fn extra(&self) -> &Extra {
+        self.extra.as_deref().unwrap_or(&NO_EXTRA)
     }
 
-    pub(super) fn batch_mut(&mut self, offset: Offset) -> Option<(Offset, &mut Batch<P>)> {
-        let base = self.base_of(offset)?;
-        Some((base, self.batches.get_mut(&base)?))
+    pub(super) fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
     }
 
-    /// Takes in a batch; returns the place it had before.
-    pub(super) fn insert(&mut self, image: &BatchImage, place: P) -> Option<P> {
-        self.row.next = self.row.next.max(image.last.saturating_add(1));
-        if let Some(batch) = self.batches.get_mut(&image.base) {
-            let before = std::mem::replace(&mut batch.place, place);
-            self.delete_all(image);
-            return Some(before);
+    /// Nothing of it is in the index any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.runs.is_empty()
+    }
+
+    pub(super) fn hidden(&self, held: bool) -> Hidden {
+        if held {
+            return Hidden::default();
         }
+        Hidden { first: self.row.first, deleted: self.extra().deleted.clone() }
+    }
+
+    /// Where records are, in order, from the stretch on that holds `from` or follows it.
+    fn spans(&self, from: Offset) -> impl Iterator<Item = Span> {
+        let start = self.runs.partition_point(|run| run.last < from);
+        let runs = self.runs.iter().skip(start).map(|run| Span { base: run.base, last: run.last });
+        let fresh = self.fresh.from(from);
+        runs.chain(fresh.map(|batch| Span { base: batch.base, last: batch.last }))
+    }
+
+    /// Deleted records among `base..=last`.
+    fn deleted_in(&self, base: Offset, last: Offset) -> u64 {
+        let Some(deleted) = &self.extra().deleted else { return 0 };
+        if base == last {
+            return u64::from(deleted.contains(base));
+        }
+        let below = base.checked_sub(1).map_or(0, |below| deleted.rank(below));
+        deleted.rank(last) - below
+    }
+
+    /// Records in a range that are not deleted.
+    pub(super) fn live_in(&self, range: &Range<Offset>) -> u64 {
+        let spans = self.spans(range.start).take_while(|span| span.base < range.end);
+        spans
+            .map(|span| {
+                let base = span.base.max(range.start);
+                let last = span.last.min(range.end - 1);
+                last - base + 1 - self.deleted_in(base, last)
+            })
+            .sum()
+    }
+
+    /// The offset behind the first `count` visible records from `from` on.
+    pub(super) fn behind(&self, from: Offset, mut count: u64) -> Offset {
+        for span in self.spans(from) {
+            let base = span.base.max(from);
+            let live = span.last - base + 1 - self.deleted_in(base, span.last);
+            if live < count {
+                count -= live;
+                continue;
+            }
+            if live == span.last - base + 1 {
+                return base + count;
+            }
+            let hidden = self.hidden(false);
+            let mut records = (base..=span.last).filter(|offset| !hidden.is_deleted(*offset));
+            let nth = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX);
+            return records.nth(nth).map_or(span.last + 1, |offset| offset + 1);
+        }
+        self.row.next
+    }
+
+    /// Visible bytes between two offsets, about.
+    pub(super) fn bytes_between(&self, from: Offset, to: Offset) -> u64 {
+        if to <= from {
+            return 0;
+        }
+        let mut bytes = 0;
+        let start = self.runs.partition_point(|run| run.last < from);
+        for run in self.runs.iter().skip(start).take_while(|run| run.base < to) {
+            bytes += run.bytes_below(to) - run.bytes_below(from);
+        }
+        let gone = self.fresh.from(from).take_while(|batch| batch.last < to);
+        bytes + gone.filter(|b| !b.hidden).map(|batch| batch.place().bytes()).sum::<u64>()
+    }
+
+    /// The first record of the newest batch, which is the least that stays.
+    pub(super) fn newest_base(&self) -> Offset {
+        let newest = self.fresh.below(Offset::MAX).next_back().map(|batch| batch.base);
+        newest.or_else(|| self.runs.last().map(|run| run.last)).unwrap_or(self.row.first)
+    }
+
+    /// The newest visible records of a subject that the log knows by heart.
+    pub(super) fn newest(&self, subject: &Subject) -> VecDeque<Offset> {
+        let Some(slot) = self.subjects.find(subject).and_then(|slot| self.subjects.get(slot))
+        else {
+            return VecDeque::new();
+        };
+        let from = self.extra().counted_from;
+        match &slot.newest {
+            Some(newest) => newest.iter().copied().filter(|offset| *offset >= from).collect(),
+            None => slot.last.into_iter().filter(|offset| *offset >= from).collect(),
+        }
+    }
+
+    /// The first offset such that about `excess` bytes or a little more lie between it and `first`.
+    pub(super) fn behind_bytes(&self, first: Offset, mut excess: u64) -> Offset {
+        let start = self.runs.partition_point(|run| run.last < first);
+        for run in self.runs.iter().skip(start) {
+            let below = run.bytes_below(first);
+            let bytes = u64::from(run.bytes) - below;
+            if bytes > excess {
+                let share = u128::from(excess) * (u128::from(run.last - run.base) + 1);
+                let records = share.div_ceil(u128::from(run.bytes.max(1)));
+                let records = u64::try_from(records).unwrap_or(u64::MAX);
+                return first.max(run.base).saturating_add(records).min(run.last + 1);
+            }
+            excess -= bytes;
+        }
+        for batch in self.fresh.from(first).filter(|batch| !batch.hidden) {
+            if excess == 0 {
+                return batch.base;
+            }
+            excess = excess.saturating_sub(batch.place().bytes());
+            if excess == 0 {
+                return batch.last + 1;
+            }
+        }
+        self.row.next
+    }
+
+    /// Takes in a batch. With `known` its effects on counts and subjects are in the state already.
+    /// False when the log has it.
+    pub(super) fn insert(&mut self, image: &BatchImage, place: P, known: bool) -> bool {
+        if self.runs.last().is_some_and(|run| run.last >= image.base) {
+            return false;
+        }
+        let bytes = place.bytes();
+        let times = (image.max_timestamp_ms, image.appended_ms);
         let column = self.subjects.intern(&image.subjects, image.count());
-        for offset in image.base.max(self.row.first)..=image.last {
-            self.subjects.show(column.of((offset - image.base) as usize), offset);
+        let mut batch = Batch::new((image.base, image.last), times, column, place);
+        batch.hidden = known && self.deleted_in(image.base, image.last) > image.last - image.base;
+        let column = batch.column.clone();
+        if !self.fresh.push(batch) {
+            self.subjects.release(&column, image.last - image.base + 1);
+            return false;
         }
+        if known {
+            return true;
+        }
+        self.row.next = self.row.next.max(image.last.saturating_add(1));
+        self.bytes += bytes;
         if image.last >= self.row.first {
-            self.visible_bytes += place.bytes();
+            self.visible_bytes += bytes;
+            let base = image.base.max(self.row.first);
+            self.visible += image.last - base + 1;
         }
-        self.batches.insert(
-            image.base,
-            Batch {
-                last: image.last,
-                max_timestamp_ms: image.max_timestamp_ms,
-                place,
-                column,
-                refs: 0,
-                deleted: Vec::new(),
-            },
-        );
-        self.delete_all(image);
-        None
+        true
     }
 
-    fn delete_all(&mut self, image: &BatchImage) {
-        for index in &image.deleted {
-            self.delete(image.base + u64::from(*index));
-        }
-    }
-
-    /// Puts one record out of sight; returns the base of its batch.
-    pub(super) fn delete(&mut self, offset: Offset) -> Option<Offset> {
-        let first = self.row.first;
-        let (base, batch) = self.batch_mut(offset)?;
-        let index = Batch::<P>::index(base, offset);
-        let at = batch.deleted.binary_search(&index).err()?;
-        batch.deleted.insert(at, index);
-        if offset < first {
-            return Some(base);
-        }
-        let slot = batch.column.of(index as usize);
-        let gone = if batch.all_deleted(base) { batch.place.bytes() } else { 0 };
-        self.visible_bytes = self.visible_bytes.saturating_sub(gone);
-        if self.subjects.hide(slot, offset) {
-            let last = self.last_before(slot, offset).unwrap_or(offset);
-            self.subjects.set_last(slot, last);
-        }
-        Some(base)
-    }
-
-    /// The last visible record of a slot before an offset.
-    fn last_before(&self, slot: u32, before: Offset) -> Option<Offset> {
-        for (base, batch) in self.batches.range(..before).rev() {
-            let from = (*base).max(self.row.first);
-            for offset in (from..=batch.last.min(before.saturating_sub(1))).rev() {
-                let index = Batch::<P>::index(*base, offset);
-                if batch.column.of(index as usize) == slot && !batch.is_deleted(index) {
-                    return Some(offset);
+    /// Tells the subjects of a batch that they have new records; returns the slots whose rows
+    /// were clean before.
+    pub(super) fn show(&mut self, image: &BatchImage) -> Vec<u32> {
+        let limit = self.extra().policy.max_per_subject.unwrap_or(0);
+        let mut dirty = Vec::new();
+        let Some(batch) = self.fresh.at(image.base) else { return dirty };
+        let column = batch.column.clone();
+        let from = image.base.max(self.row.first);
+        let hidden = if limit > 1 { self.hidden(false) } else { Hidden::default() };
+        match &column {
+            super::subjects::Column::One(slot) if limit <= 1 => {
+                // Only the ends matter.
+                let ends = if from <= image.last { [from, image.last] } else { return dirty };
+                for offset in ends {
+                    if self.subjects.show(*slot, offset, limit, &hidden) {
+                        dirty.push(*slot);
+                    }
                 }
             }
-            if *base < self.row.first {
-                break;
+            super::subjects::Column::One(_) | super::subjects::Column::Each(_) => {
+                for offset in from..=image.last {
+                    let index = usize::try_from(offset - image.base).unwrap_or(usize::MAX);
+                    let slot = column.of(index);
+                    if self.subjects.show(slot, offset, limit, &hidden) {
+                        dirty.push(slot);
+                    }
+                }
             }
         }
-        None
+        dirty
+    }
+
+    /// Puts records out of sight; returns the stretches that may have to go.
+    pub(super) fn delete(&mut self, range: &Range<Offset>) -> Vec<(Offset, Offset)> {
+        let range = range.start.max(self.row.first)..range.end.min(self.row.next);
+        if range.is_empty() {
+            return Vec::new();
+        }
+        let mut touched = Vec::new();
+        let spans: Vec<_> =
+            self.spans(range.start).take_while(|span| span.base < range.end).collect();
+        for span in spans {
+            let (base, last) = (span.base.max(range.start), span.last.min(range.end - 1));
+            let deleted = self.extra_mut().deleted.get_or_insert_default();
+            let new = Arc::make_mut(deleted).insert_range(base..=last);
+            self.visible = self.visible.saturating_sub(new);
+            let all = self.deleted_in(span.base, span.last) == span.last - span.base + 1;
+            if let Some(batch) = self.fresh.at_mut(span.base)
+                && all
+                && !batch.hidden
+            {
+                batch.hidden = true;
+                self.visible_bytes = self.visible_bytes.saturating_sub(batch.place().bytes());
+            }
+            touched.push((span.base, span.last));
+        }
+        if let Some(deleted) = &self.extra().deleted {
+            let mut from = self.shown_from.max(self.row.first);
+            while deleted.contains(from) {
+                from += 1;
+            }
+            self.shown_from = from;
+        }
+        touched
     }
 
     /// Moves the first offset up; returns the range of batches that may have to go.
@@ -226,50 +452,85 @@ impl<P: Place> Log<P> {
         if first <= before {
             return None;
         }
-        let start = self.base_of(before).unwrap_or(before);
-        for (base, batch) in self.batches.range(start..first) {
-            let deleted = batch.all_deleted(*base);
-            for offset in (*base).max(before)..=batch.last.min(first - 1) {
-                let index = Batch::<P>::index(*base, offset);
-                if !batch.is_deleted(index) {
-                    self.subjects.hide(batch.column.of(index as usize), offset);
-                }
-            }
-            if batch.last < first && !deleted {
-                self.visible_bytes = self.visible_bytes.saturating_sub(batch.place.bytes());
-            }
-        }
+        self.visible = self.visible.saturating_sub(self.live_in(&(before..first)));
+        let bytes = self.bytes_between(before, first);
+        self.visible_bytes = self.visible_bytes.saturating_sub(bytes);
         self.row.first = first;
-        Some((start, first))
-    }
-
-    /// Takes a batch out of the index if nothing needs it; returns its place.
-    pub(super) fn free(&mut self, base: Offset) -> Option<P> {
-        let batch = self.batches.get(&base)?;
-        let visible = !self.row.dropped && batch.last >= self.row.first && !batch.all_deleted(base);
-        let awaited = self.floors.first_key_value().is_some_and(|(floor, _)| *floor <= batch.last);
-        if visible || awaited || batch.refs > 0 {
-            return None;
-        }
-        let batch = self.batches.remove(&base)?;
-        match &batch.column {
-            Column::One(slot) => self.subjects.release(*slot, batch.last - base + 1),
-            Column::Each(slots) => {
-                for slot in slots {
-                    self.subjects.release(*slot, 1);
-                }
+        if let Some(extra) = &mut self.extra
+            && let Some(deleted) = &mut extra.deleted
+        {
+            let deleted = Arc::make_mut(deleted);
+            deleted.remove_range(..first);
+            if deleted.is_empty() {
+                extra.deleted = None;
             }
         }
-        Some(batch.place)
+        Some((before, first))
     }
 
-    /// Bases of the batches in a range of offsets.
-    pub(super) fn bases(&self, (from, to): (Offset, Offset)) -> Vec<Offset> {
-        let start = self.base_of(from).unwrap_or(from);
-        if start >= to {
-            return Vec::new();
+    /// Whether anybody needs a record of `base..=last`.
+    fn is_needed(&self, base: Offset, last: Offset) -> bool {
+        let from = base.max(self.row.first);
+        let visible =
+            !self.row.dropped && last >= from && self.deleted_in(from, last) <= last - from;
+        let awaited = || {
+            let lowest = self.extra().floors.first_key_value();
+            lowest.is_some_and(|(floor, _)| *floor <= last)
+        };
+        visible || awaited() || self.extra().referred.range(base..=last).next().is_some()
+    }
+
+    /// Whether anybody needs this record.
+    pub(super) fn is_record_needed(&self, offset: Offset) -> bool {
+        self.is_needed(offset, offset)
+    }
+
+    /// Takes batches and runs of a range out of the index that nobody needs; returns the files of
+    /// the runs.
+    pub(super) fn free(&mut self, (from, to): (Offset, Offset)) -> Vec<Run> {
+        let batches = self.fresh.from(from).take_while(|batch| batch.base < to);
+        let gone: Vec<_> = batches
+            .filter(|batch| !self.is_needed(batch.base, batch.last))
+            .map(|batch| (batch.base, batch.last))
+            .collect();
+        for (base, last) in gone {
+            if let Some((place, column)) = self.fresh.remove(base) {
+                self.bytes = self.bytes.saturating_sub(place.bytes());
+                self.subjects.release(&column, last - base + 1);
+            }
         }
-        self.batches.range(start..to).map(|(base, _)| *base).collect()
+        let start = self.runs.partition_point(|run| run.last < from);
+        let runs = self.runs.iter().skip(start).take_while(|run| run.base < to);
+        let gone: Vec<_> =
+            runs.filter(|run| !self.is_needed(run.base, run.last)).copied().collect();
+        if !gone.is_empty() {
+            let bytes: u64 = gone.iter().map(|run| u64::from(run.bytes)).sum();
+            self.bytes = self.bytes.saturating_sub(bytes);
+            self.runs.retain(|run| !gone.iter().any(|gone| gone.base == run.base));
+        }
+        gone
+    }
+
+    /// A queue refers to a record.
+    pub(super) fn refer(&mut self, offset: Offset) {
+        *self.extra_mut().referred.entry(offset).or_default() += 1;
+    }
+
+    /// A reference to a record is gone; returns whether it was the last.
+    pub(super) fn unrefer(&mut self, offset: Offset) -> bool {
+        let Some(extra) = &mut self.extra else { return false };
+        let Some(count) = extra.referred.get_mut(&offset) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            extra.referred.remove(&offset);
+            return true;
+        }
+        false
+    }
+
+    /// Records in a range that queues refer to.
+    pub(super) fn referred(&self, base: Offset, last: Offset) -> impl Iterator<Item = Offset> {
+        self.extra().referred.range(base..=last).map(|(offset, _)| *offset)
     }
 
     /// A cursor moved; returns the range of batches that it was the last to hold.
@@ -278,141 +539,166 @@ impl<P: Place> Log<P> {
         before: Option<Offset>,
         after: Option<Offset>,
     ) -> Option<(Offset, Offset)> {
+        let floors = &mut self.extra_mut().floors;
         let lowest = |floors: &BTreeMap<Offset, u32>| floors.first_key_value().map(|(f, _)| *f);
-        let held_from = lowest(&self.floors);
+        let held_from = lowest(floors);
         if let Some(after) = after {
-            *self.floors.entry(after).or_default() += 1;
+            *floors.entry(after).or_default() += 1;
         }
         if let Some(before) = before
-            && let Some(count) = self.floors.get_mut(&before)
+            && let Some(count) = floors.get_mut(&before)
         {
             *count -= 1;
             if *count == 0 {
-                self.floors.remove(&before);
+                floors.remove(&before);
             }
         }
         let held_from = held_from?;
-        let now = lowest(&self.floors).unwrap_or(Offset::MAX);
+        let now = lowest(floors).unwrap_or(Offset::MAX);
         (now > held_from).then_some((held_from, now))
+    }
+
+    /// The lowest floor of the cursors on it.
+    pub(super) fn floor(&self) -> Option<Offset> {
+        self.extra().floors.first_key_value().map(|(floor, _)| *floor)
     }
 
     /// No cursor holds anything any more.
     pub(super) fn forget_floors(&mut self) {
-        self.floors.clear();
+        if let Some(extra) = &mut self.extra {
+            extra.floors.clear();
+        }
     }
 
-    /// The window of a producer, to be changed; made if it is new.
-    pub(super) fn producer(&mut self, id: i64) -> &mut Known {
-        if self.producers.len() >= PRODUCERS_MAX && !self.producers.contains_key(&id) {
-            let newest = |known: &Known| known.window.batches.back().map_or(0, |batch| batch.base);
-            let mut all: Vec<_> = self.producers.values().map(newest).collect();
+    /// The window of a producer, to be changed; made if it is new. Says which were forgotten.
+    pub(super) fn producer(&mut self, id: i64) -> (&mut Window, Vec<i64>) {
+        let producers = &mut self.extra_mut().producers;
+        let mut gone = Vec::new();
+        if producers.len() >= PRODUCERS_MAX && !producers.contains_key(&id) {
+            let newest = |window: &Window| window.batches.back().map_or(0, |batch| batch.base);
+            let mut all: Vec<_> = producers.values().map(newest).collect();
             all.sort_unstable();
             let limit = all.get(all.len() / 4).copied().unwrap_or_default();
-            self.producers.retain(|_, known| newest(known) > limit);
+            producers.retain(|id, window| {
+                let kept = newest(window) > limit;
+                if !kept {
+                    gone.push(*id);
+                }
+                kept
+            });
         }
-        self.producers.entry(id).or_default()
+        (producers.entry(id).or_default(), gone)
     }
 
     pub(super) fn bounds(&self) -> Bounds {
-        let mut first = self.row.next;
-        'found: for (base, batch) in self.batches.range(self.start()..) {
-            if batch.all_deleted(*base) {
+        let end = self.row.next;
+        let from = self.shown_from.max(self.row.first);
+        let mut first = end;
+        for span in self.spans(from) {
+            let base = span.base.max(from);
+            if self.deleted_in(base, span.last) > span.last - base {
                 continue;
             }
-            for offset in (*base).max(self.row.first)..=batch.last {
-                if !batch.is_deleted(Batch::<P>::index(*base, offset)) {
-                    first = offset;
-                    break 'found;
-                }
+            let hidden = self.hidden(false);
+            first = (base..=span.last).find(|at| !hidden.is_deleted(*at)).unwrap_or(end);
+            break;
+        }
+        let held_bytes = self.bytes.saturating_sub(self.visible_bytes);
+        Bounds { first, end, records: self.visible, bytes: self.visible_bytes, held_bytes }
+    }
+
+    /// The run that holds `offset`, or the first one behind it.
+    pub(super) fn run_from(&self, offset: Offset) -> Option<Run> {
+        self.runs.get(self.runs.partition_point(|run| run.last < offset)).copied()
+    }
+
+    /// The last run that holds something below `offset`.
+    pub(super) fn run_below(&self, offset: Offset) -> Option<Run> {
+        let end = self.runs.partition_point(|run| run.base < offset);
+        self.runs.get(end.checked_sub(1)?).copied()
+    }
+
+    /// Puts a run in the place of batches: those of the write-ahead log that it covers, or those
+    /// runs. What the batches counted for is now counted for by the run.
+    pub(super) fn rest(&mut self, run: Run) {
+        let batches = self.fresh.from(run.base).take_while(|batch| batch.base <= run.last);
+        let gone: Vec<_> = batches.map(|batch| (batch.base, batch.last)).collect();
+        let (mut bytes, mut visible) = (0, 0);
+        for (base, last) in gone {
+            let shown = self
+                .fresh
+                .at(base)
+                .is_some_and(|batch| !batch.hidden && last >= self.row.first && !self.row.dropped);
+            if let Some((place, column)) = self.fresh.remove(base) {
+                bytes += place.bytes();
+                visible += if shown { place.bytes() } else { 0 };
+                self.subjects.release(&column, last - base + 1);
             }
         }
-        Bounds { first, end: self.row.next, bytes: self.visible_bytes }
+        self.runs.retain(|old| {
+            let covered = run.base <= old.base && old.last <= run.last;
+            if covered {
+                bytes += u64::from(old.bytes);
+                visible += u64::from(old.bytes) - old.bytes_below(self.row.first);
+            }
+            !covered
+        });
+        self.bytes = self.bytes.saturating_sub(bytes) + u64::from(run.bytes);
+        let now = u64::from(run.bytes) - run.bytes_below(self.row.first);
+        self.visible_bytes = self.visible_bytes.saturating_sub(visible) + now;
+        let at = self.runs.partition_point(|old| old.base < run.base);
+        if self.runs.capacity() == 0 {
+            self.runs.reserve_exact(1);
+        }
+        self.runs.insert(at, run);
     }
 
-    /// Where a walk over the visible batches starts.
-    fn start(&self) -> Offset {
-        self.base_of(self.row.first).unwrap_or(self.row.first)
+    /// The deleted set, in the block of 65,536 offsets of that number.
+    pub(super) fn deleted_block(&self, block: u64) -> Vec<u16> {
+        let Some(deleted) = &self.extra().deleted else { return Vec::new() };
+        let mut from = deleted.iter();
+        from.advance_to(block << 16);
+        from.take_while(|offset| offset >> 16 == block).map(|offset| offset as u16).collect()
     }
 
-    fn found(&self, base: Offset, batch: &Batch<P>, held: bool) -> Found<P> {
+    /// Takes back a block of the deleted set.
+    pub(super) fn load_deleted(&mut self, block: u64, offsets: &[u16]) {
+        let deleted = self.extra_mut().deleted.get_or_insert_default();
+        Arc::make_mut(deleted)
+            .extend(offsets.iter().map(|offset| block << 16 | u64::from(*offset)));
+    }
+
+    /// After its rows were loaded: what follows from them.
+    pub(super) fn loaded(&mut self) {
+        let first = self.row.first;
+        self.shown_from = first;
+        if let Some(extra) = &mut self.extra {
+            extra.once.sort();
+            if let Some(deleted) = &mut extra.deleted {
+                Arc::make_mut(deleted).remove_range(..first);
+            }
+        }
+    }
+}
+
+impl Once {
+    /// Takes back an id.
+    pub(super) fn load(&mut self, id: u128, offset: Offset, at_ms: i64) {
+        self.seen.insert(id, (offset, at_ms));
+        self.order.push_back((at_ms, id));
+    }
+}
+
+/// The place of a found batch, and what readers see of it.
+impl<P: Place> Log<P> {
+    pub(super) fn found(&self, batch: &Batch<P>, hidden: &Hidden) -> Found<P> {
         Found {
-            base,
+            base: batch.base,
             last: batch.last,
             max_timestamp_ms: batch.max_timestamp_ms,
-            place: batch.place.clone(),
+            place: batch.place().clone(),
             subjects: self.subjects.subjects(&batch.column),
-            deleted: if held { Vec::new() } else { batch.deleted.clone() },
+            hidden: hidden.clone(),
         }
-    }
-
-    /// Batches from the one that holds `from` on, up to about `max_bytes`, at least one.
-    pub(super) fn read(&self, from: Offset, max_bytes: usize, held: bool) -> Vec<Found<P>> {
-        let start = self.base_of(from).unwrap_or(from);
-        let mut found = Vec::new();
-        let mut bytes = 0_u64;
-        for (base, batch) in self.batches.range(start..) {
-            if !held && batch.all_deleted(*base) {
-                continue;
-            }
-            bytes += batch.place.bytes();
-            if !found.is_empty() && bytes > max_bytes as u64 {
-                break;
-            }
-            found.push(self.found(*base, batch, held));
-        }
-        found
-    }
-
-    /// The first visible batch from `from` on with a record at or after a time.
-    pub(super) fn at_or_after(&self, from: Offset, timestamp_ms: i64) -> Option<Found<P>> {
-        let start = self.base_of(from.max(self.row.first)).unwrap_or(from.max(self.row.first));
-        let mut batches = self.batches.range(start..);
-        let (base, batch) = batches.find(|(base, batch)| {
-            batch.max_timestamp_ms >= timestamp_ms && !batch.all_deleted(**base)
-        })?;
-        Some(self.found(*base, batch, false))
-    }
-
-    pub(super) fn last(&self, filter: &Filter) -> Option<Offset> {
-        match filter.as_literal() {
-            Some(subject) => self.subjects.span(&subject, 0).map(|span| span.last),
-            None => self.subjects.last(filter),
-        }
-    }
-
-    pub(super) fn next(&self, filter: &Filter, from: Offset) -> Option<Offset> {
-        let mut from = from.max(self.row.first);
-        if !filter.is_literal() {
-            let near = self.visible_from(from).take(NEAR_RECORDS).collect::<Vec<_>>();
-            for (offset, slot) in &near {
-                if let Subjects::One(subject) = self.subjects.subjects(&Column::One(*slot))
-                    && filter.matches(&subject)
-                {
-                    return Some(*offset);
-                }
-            }
-            match near.last() {
-                Some((offset, _)) if near.len() == NEAR_RECORDS => from = offset + 1,
-                Some(_) | None => return None,
-            }
-        }
-        let matching = self.subjects.matching(filter, from);
-        if matching.is_empty() {
-            return None;
-        }
-        self.visible_from(from.max(matching.nearest))
-            .find(|(_, slot)| matching.contains(*slot))
-            .map(|(offset, _)| offset)
-    }
-
-    /// Visible records with their slots.
-    fn visible_from(&self, from: Offset) -> impl Iterator<Item = (Offset, u32)> {
-        let start = self.base_of(from).unwrap_or(from);
-        self.batches.range(start..).flat_map(move |(base, batch)| {
-            (from.max(*base)..=batch.last).filter_map(move |offset| {
-                let index = Batch::<P>::index(*base, offset);
-                (!batch.is_deleted(index)).then(|| (offset, batch.column.of(index as usize)))
-            })
-        })
     }
 }

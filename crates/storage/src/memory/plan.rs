@@ -5,17 +5,19 @@
 //! until something else happens to that log, the batch is full, or the group ends.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 use model::subject::Subject;
 
 use super::image::{BatchImage, Image, LogRow, Payload, Target, Verdict, Window};
+use super::limits::{Changes, Limits};
 use super::state::{Place, State};
 use crate::batch::BatchHeader;
 use crate::{
-    Append, Appended, Body, Committed, CursorState, LogId, Mode, Offset, Op, Producer, Subjects,
-    SubmitError, Write,
+    Append, Appended, Body, Committed, CursorState, LogId, Mode, Offset, Op, PER_SUBJECT_MAX,
+    Producer, Subjects, SubmitError, Write,
 };
 
 /// The most bytes of one write.
@@ -57,12 +59,13 @@ pub struct Plan {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Planner<'a, P> {
-    state: &'a State<P>,
+    pub(super) state: &'a State<P>,
     /// What the group before this one will do, while it is on its way to the disk.
-    before: Option<&'a Drafts>,
+    pub(super) before: Option<&'a Drafts>,
     /// How many offsets a lease holds ahead, 0 when nothing outlives the process.
     lease: u64,
-    drafts: HashMap<LogId, Draft>,
+    clock_ms: i64,
+    pub(super) drafts: Drafts,
     gathers: HashMap<LogId, Gather>,
     /// Logs in the order in which their gathers were opened; some are closed again.
     opened: Vec<LogId>,
@@ -73,13 +76,24 @@ pub struct Planner<'a, P> {
 
 /// What a planned group will leave behind, for the group that is planned before it is applied.
 #[derive(Debug, Default)]
-pub struct Drafts(HashMap<LogId, Draft>);
+pub struct Drafts {
+    pub(super) logs: HashMap<LogId, Draft>,
+}
 
 /// A log as the group will leave it.
 #[derive(Debug)]
-struct Draft {
-    row: LogRow,
+pub(super) struct Draft {
+    pub(super) row: LogRow,
     windows: HashMap<i64, Window>,
+    pub(super) changes: Changes,
+    /// Only for a log that has a policy.
+    pub(super) limits: Option<Box<Limits>>,
+}
+
+impl Draft {
+    fn new(row: LogRow, limits: Option<Box<Limits>>) -> Self {
+        Self { row, windows: HashMap::new(), changes: Changes::default(), limits }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +101,7 @@ struct Gather {
     records: Vec<(Offset, i64, Bytes)>,
     subjects: Vec<Subject>,
     targets: Vec<Target>,
+    once: Vec<(u32, u128)>,
     bytes: usize,
     volatile: bool,
 }
@@ -104,16 +119,20 @@ struct Foresight {
     created: HashMap<LogId, Mode>,
     dropped: HashSet<LogId>,
     windows: HashMap<(LogId, i64), Window>,
+    /// Records and bytes that are added.
+    added: HashMap<LogId, (u64, u64)>,
 }
 
 impl<'a, P: Place> Planner<'a, P> {
-    /// A planner for the next group on top of `state`.
-    pub fn new(state: &'a State<P>, lease: u64) -> Self {
+    /// A planner for the next group on top of `state`, at this time of the engine's clock; a
+    /// lease holds `lease` offsets ahead.
+    pub fn new(state: &'a State<P>, lease: u64, clock_ms: i64) -> Self {
         Self {
             state,
             before: None,
             lease,
-            drafts: HashMap::new(),
+            clock_ms,
+            drafts: Drafts::default(),
             gathers: HashMap::new(),
             opened: Vec::new(),
             referred: HashSet::new(),
@@ -122,8 +141,13 @@ impl<'a, P: Place> Planner<'a, P> {
     }
 
     /// A planner for the group that follows one which is planned but not yet applied to `state`.
-    pub fn after(state: &'a State<P>, lease: u64, before: Option<&'a Drafts>) -> Self {
-        Self { before, ..Self::new(state, lease) }
+    pub fn after(
+        state: &'a State<P>,
+        lease: u64,
+        clock_ms: i64,
+        before: Option<&'a Drafts>,
+    ) -> Self {
+        Self { before, ..Self::new(state, lease, clock_ms) }
     }
 
     /// Takes in a write; what it will have done is known at once, but not yet true.
@@ -140,20 +164,25 @@ impl<'a, P: Place> Planner<'a, P> {
             match op {
                 Op::Append(append) => appended.push(self.append(append, durable)),
                 Op::CreateLog { log, mode, first } => self.create(log, mode, first),
+                Op::Policy { log, policy } => self.set_policy(log, policy),
                 Op::DropLog(log) => {
                     self.flush(log);
                     self.flush_referred(log);
                     self.change(log, |row| row.dropped = true);
                 }
                 Op::Trim { log, first } => self.trim(log, first),
-                Op::Delete { log, offsets } => {
-                    self.flush(log);
-                    self.image(Image::Delete { log, offsets });
+                Op::Delete { log, ranges } => self.delete(log, ranges),
+                Op::Cursor { name, log, state } => {
+                    self.draft(log);
+                    self.image(Image::Cursor { name, log, state });
                 }
-                Op::Cursor { name, log, state } => self.image(Image::Cursor { name, log, state }),
                 Op::Settle { queue, places } => {
                     self.flush_referred(queue);
                     self.image(Image::Settle { queue, places });
+                }
+                Op::Release { queue, states } => {
+                    self.flush_referred(queue);
+                    self.image(Image::Release { queue, states });
                 }
                 Op::Put { table, key, value } => {
                     self.image(Image::Row { table: Cow::Borrowed(table), key, value: Some(value) });
@@ -171,20 +200,17 @@ impl<'a, P: Place> Planner<'a, P> {
         self.plan.steps.len()
     }
 
-    /// The steps of all writes taken in.
+    /// The steps of all writes taken in. What goes beyond the limits of a log by then goes out of
+    /// sight in the same group.
     pub fn finish(self) -> Plan {
         self.finish_with_drafts().0
     }
 
-    /// The steps of all writes taken in, and what the next group must know of them.
+    /// The same, and what the next group must know of it.
     pub fn finish_with_drafts(mut self) -> (Plan, Drafts) {
         self.flush_all();
-        (self.plan, Drafts(self.drafts))
-    }
-
-    /// A log as this group or the one before it will leave it.
-    fn drafted(&self, log: LogId) -> Option<&Draft> {
-        self.drafts.get(&log).or_else(|| self.before?.0.get(&log))
+        self.enforce_limits();
+        (self.plan, self.drafts)
     }
 
     /// Checks a write without changing anything; returns the mode that it waits for.
@@ -214,7 +240,11 @@ impl<'a, P: Place> Planner<'a, P> {
                     mode = mode.max(self.mode_of(append.log, &foresight)?);
                     self.check_append(append, &mut foresight)?;
                 }
-                Op::Trim { log, .. } | Op::Delete { log, .. } | Op::Settle { queue: log, .. } => {
+                Op::Trim { log, .. }
+                | Op::Delete { log, .. }
+                | Op::Policy { log, .. }
+                | Op::Release { queue: log, .. }
+                | Op::Settle { queue: log, .. } => {
                     self.mode_of(*log, &foresight)?;
                 }
                 Op::Cursor { log, state, .. } => {
@@ -233,27 +263,32 @@ impl<'a, P: Place> Planner<'a, P> {
     }
 
     fn check_append(&self, append: &Append, foresight: &mut Foresight) -> Result<(), SubmitError> {
-        let count = match &append.body {
-            Body::Record(_) => 1,
+        let (count, bytes) = match &append.body {
+            Body::Record(record) => (1, record.tail.len()),
             Body::Batch { bytes, producer, .. } => {
                 let header = BatchHeader::decode(bytes)
                     .map_err(|_| SubmitError::Bound("a batch that was not checked"))?;
                 if header.count == 0 || header.count - 1 != header.last_delta {
                     return Err(SubmitError::Bound("a batch has one record for each offset"));
                 }
+                if append.once.is_some() {
+                    return Err(SubmitError::Bound("only a single record has an id"));
+                }
                 if let Some(producer) = producer {
                     self.check_producer(append.log, producer, foresight)?;
                 }
-                header.count
+                (header.count, bytes.len())
             }
         };
-        for (index, queue) in &append.targets {
-            self.mode_of(*queue, foresight)?;
-            if *index >= count {
+        for target in &append.targets {
+            self.mode_of(target.queue, foresight)?;
+            if target.record >= count {
                 return Err(SubmitError::Bound("a target names a record of the append"));
             }
         }
-        Ok(())
+        let added = foresight.added.entry(append.log).or_default();
+        *added = (added.0 + u64::from(count), added.1 + bytes as u64);
+        self.check_room(append.log, *added)
     }
 
     fn check_producer(
@@ -299,34 +334,43 @@ impl<'a, P: Place> Planner<'a, P> {
     }
 
     fn window(&self, log: LogId, id: i64) -> Option<&Window> {
-        let draft = self.drafts.get(&log).and_then(|draft| draft.windows.get(&id));
-        let before = || self.before?.0.get(&log)?.windows.get(&id);
-        let stored = || self.state.logs.get(&log)?.producers.get(&id).map(|known| &known.window);
-        draft.or_else(before).or_else(stored)
+        let own = self.drafts.logs.get(&log).and_then(|draft| draft.windows.get(&id));
+        let before = || self.before?.logs.get(&log)?.windows.get(&id);
+        own.or_else(before).or_else(|| self.state.window(log, id))
     }
 
-    fn draft(&mut self, log: LogId) -> &mut Draft {
-        self.drafts.entry(log).or_insert_with(|| {
-            let before = self.before.and_then(|before| before.0.get(&log)).map(|draft| draft.row);
-            let row = before.or_else(|| self.state.row(log)).unwrap_or(LogRow {
-                log,
-                mode: Mode::Durable,
-                first: 0,
-                next: 0,
-                lease: 0,
-                epoch: 0,
-                dropped: false,
-            });
-            Draft { row, windows: HashMap::new() }
+    pub(super) fn clock_ms(&self) -> i64 {
+        self.clock_ms
+    }
+
+    /// A log as this group or the one before it will leave it.
+    pub(super) fn drafted(&self, log: LogId) -> Option<&Draft> {
+        self.drafts.logs.get(&log).or_else(|| self.before?.logs.get(&log))
+    }
+
+    pub(super) fn draft(&mut self, log: LogId) -> &mut Draft {
+        let (state, before) = (self.state, self.before);
+        let steps = &mut self.plan.steps;
+        self.drafts.logs.entry(log).or_insert_with(|| {
+            if let Some(draft) = before.and_then(|before| before.logs.get(&log)) {
+                let limits = draft.limits.as_ref().map(|limits| limits.later());
+                return Draft::new(draft.row, limits);
+            }
+            let row = state.row(log).unwrap_or(LogRow::none(log));
+            if state.has_leapt(log) {
+                // What follows is about the log as it went on at the end of its lease.
+                steps.push(Step::Image(Image::Log(row)));
+            }
+            Draft::new(row, Limits::of(state, log))
         })
     }
 
-    fn image(&mut self, image: Image) {
+    pub(super) fn image(&mut self, image: Image) {
         self.plan.steps.push(Step::Image(image));
     }
 
     /// Changes the row of a log and plans its image.
-    fn change(&mut self, log: LogId, change: impl FnOnce(&mut LogRow)) {
+    pub(super) fn change(&mut self, log: LogId, change: impl FnOnce(&mut LogRow)) {
         let draft = self.draft(log);
         change(&mut draft.row);
         let row = draft.row;
@@ -341,7 +385,13 @@ impl<'a, P: Place> Planner<'a, P> {
         }
     }
 
-    fn trim(&mut self, log: LogId, first: Offset) {
+    fn delete(&mut self, log: LogId, ranges: Vec<Range<Offset>>) {
+        self.flush(log);
+        self.note_delete(log, &ranges);
+        self.image(Image::Delete { log, ranges });
+    }
+
+    pub(super) fn trim(&mut self, log: LogId, first: Offset) {
         self.flush(log);
         let row = self.draft(log).row;
         let first = first.min(row.next);
@@ -364,24 +414,34 @@ impl<'a, P: Place> Planner<'a, P> {
     }
 
     fn append(&mut self, append: Append, durable: bool) -> Appended {
-        let Append { log, body, targets } = append;
+        let Append { log, body, targets, once } = append;
         let row = self.draft(log).row;
         let volatile = row.mode == Mode::Memory;
         let durable = durable && !volatile;
         match body {
             Body::Record(record) => {
+                let once = once.filter(|_| self.remembers(log));
+                if let Some(base) = once.and_then(|id| self.seen(log, id)) {
+                    let places = Vec::new();
+                    return Appended { base, last: base, duplicate: true, places };
+                }
                 let bytes =
                     32 + record.tail.len() + record.subject.as_bytes().len() + 20 * targets.len();
                 let index = self.make_room(log, bytes);
                 let base = self.assign(log, 1, durable);
-                let targets: Vec<_> =
-                    targets.into_iter().map(|(_, queue)| (index, queue)).collect();
+                let of_gather = |target| crate::Target { record: index, ..target };
+                let targets: Vec<_> = targets.into_iter().map(of_gather).collect();
                 let targets = self.refer(&targets, durable);
                 let places = targets.iter().map(|target| target.place).collect();
                 if index == 0 {
                     self.opened.push(log);
                 }
+                self.note_append(log, (base, base), bytes as u64, &record.subject);
+                if let Some(id) = once {
+                    self.note_once(log, id, base);
+                }
                 let gather = self.gathers.entry(log).or_default();
+                gather.once.extend(once.map(|id| (index, id)));
                 gather.volatile = volatile;
                 gather.bytes += bytes;
                 gather.records.push((base, record.timestamp_ms, record.tail));
@@ -409,16 +469,17 @@ impl<'a, P: Place> Planner<'a, P> {
                 }
                 let targets = self.refer(&targets, durable);
                 let places = targets.iter().map(|target| target.place).collect();
+                self.note_append(log, (base, last), bytes.len() as u64, &subject);
                 let image = BatchImage {
                     log,
                     base,
                     last,
                     max_timestamp_ms: header.max_timestamp_ms.max(header.base_timestamp_ms),
+                    appended_ms: self.clock_ms,
                     subjects: Subjects::One(subject),
                     targets,
-                    deleted: Vec::new(),
                     producer,
-                    moved: false,
+                    once: Vec::new(),
                 };
                 let payload = Payload::Client(bytes);
                 self.plan.steps.push(Step::Batch { image, payload, epoch: row.epoch, volatile });
@@ -428,11 +489,11 @@ impl<'a, P: Place> Planner<'a, P> {
     }
 
     /// The references of one append, each with its place.
-    fn refer(&mut self, targets: &[(u32, LogId)], durable: bool) -> Vec<Target> {
+    fn refer(&mut self, targets: &[crate::Target], durable: bool) -> Vec<Target> {
         let mut referred = Vec::with_capacity(targets.len());
-        for (index, queue) in targets {
-            let place = self.assign(*queue, 1, durable);
-            referred.push(Target { index: *index, queue: *queue, place });
+        for crate::Target { record: index, queue, priority } in targets.iter().copied() {
+            let place = self.assign(queue, 1, durable);
+            referred.push(Target { index, queue, place, priority });
         }
         referred
     }
@@ -454,7 +515,7 @@ impl<'a, P: Place> Planner<'a, P> {
     }
 
     /// Closes the open gather of a log.
-    fn flush(&mut self, log: LogId) {
+    pub(super) fn flush(&mut self, log: LogId) {
         if let Some(gather) = self.gathers.remove(&log) {
             self.close(log, gather);
         }
@@ -491,11 +552,11 @@ impl<'a, P: Place> Planner<'a, P> {
             base: first.0,
             last: last.0,
             max_timestamp_ms: times.max().unwrap_or_default(),
+            appended_ms: self.clock_ms,
             subjects,
             targets: gather.targets,
-            deleted: Vec::new(),
             producer: None,
-            moved: false,
+            once: gather.once,
         };
         let epoch = self.draft(log).row.epoch;
         let payload = Payload::Gathered(gather.records);
@@ -508,6 +569,12 @@ fn check_op(op: &Op) -> Result<usize, SubmitError> {
     let bound = |ok: bool, what| if ok { Ok(()) } else { Err(SubmitError::Bound(what)) };
     match op {
         Op::CreateLog { .. } | Op::DropLog(_) | Op::Trim { .. } => Ok(64),
+        Op::Policy { policy, .. } => {
+            let limit = policy.max_per_subject.unwrap_or(1);
+            let limit = (1..=PER_SUBJECT_MAX).contains(&limit);
+            bound(limit, "a subject's records are limited to 1 to 64")?;
+            Ok(128)
+        }
         Op::Append(append) => {
             let bytes = match &append.body {
                 Body::Record(record) => record.tail.len() + record.subject.as_bytes().len(),
@@ -517,11 +584,13 @@ fn check_op(op: &Op) -> Result<usize, SubmitError> {
             bound(bytes + targets <= BATCH_BYTES_MAX, "a batch is at most 15 MiB")?;
             Ok(128 + bytes + targets)
         }
-        Op::Delete { offsets, .. } => Ok(64 + 8 * offsets.len()),
+        Op::Delete { ranges, .. } => Ok(64 + 16 * ranges.len()),
+        Op::Release { states, .. } => Ok(64 + 24 * states.len()),
         Op::Settle { places, .. } => Ok(64 + 8 * places.len()),
         Op::Cursor { name, state, .. } => {
             bound(name.len() <= 64 << 10, "a cursor's name is at most 64 KiB")?;
-            Ok(64 + name.len() + state.as_ref().map_or(0, |state| 16 * state.done.len()))
+            let entries = state.as_ref().map_or(0, |s| 16 * s.done.len() + 24 * s.pending.len());
+            Ok(64 + name.len() + entries)
         }
         Op::Put { table, key, value } => {
             bound(table.len() <= 64, "a table's name is at most 64 bytes")?;
@@ -538,8 +607,8 @@ fn check_op(op: &Op) -> Result<usize, SubmitError> {
 }
 
 fn check_cursor(state: &CursorState) -> Result<(), SubmitError> {
-    if state.done.len() > CURSOR_RANGES_MAX {
-        return Err(SubmitError::Bound("a cursor has at most 4,096 ranges"));
+    if state.done.len() > CURSOR_RANGES_MAX || state.pending.len() > CURSOR_RANGES_MAX {
+        return Err(SubmitError::Bound("a cursor has at most 4,096 ranges and pending records"));
     }
     let mut end = None;
     for range in &state.done {
@@ -548,6 +617,13 @@ fn check_cursor(state: &CursorState) -> Result<(), SubmitError> {
             return Err(SubmitError::Bound("a cursor's ranges ascend and do not touch"));
         }
         end = Some(range.end);
+    }
+    let mut from = state.floor;
+    for pending in &state.pending {
+        if pending.offset < from {
+            return Err(SubmitError::Bound("a cursor's pending records ascend"));
+        }
+        from = pending.offset + 1;
     }
     Ok(())
 }

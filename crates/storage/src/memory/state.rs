@@ -1,26 +1,25 @@
 //! What an engine knows: logs, rows, cursors and references, as the committed images made it.
 //!
-//! The bytes of batches are elsewhere; the state keeps a [`Place`] for each. It also counts the
-//! live bytes of each place's home (a segment), so that an engine on disk knows what it can
-//! reclaim.
+//! The bytes of batches are elsewhere; the state keeps a [`Place`] for each that stands in the
+//! write-ahead log, and a [`Run`] for what rests. It changes by images alone, group by group, and
+//! it is the same whether they are applied once as they are committed, or again in a replay on
+//! top of the rows that were taken at some group: what those rows know already is passed over.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hashbrown::HashMap;
-use model::filter::Filter;
+use hashbrown::{HashMap, HashSet};
 use model::subject::Subject;
 
-use super::image::{BatchImage, Image, LogRow, Target};
-pub use super::log::Found;
+use super::image::{BatchImage, Image, LogRow, Target, Window};
 use super::log::Log;
-use crate::{
-    Bounds, CursorState, LogId, Mode, Offset, ReadError, ReadLimits, Reference, SubjectSpan,
-};
+pub use super::log::{Found, Hidden, Ref, Run};
+use super::rows::refs_block;
+pub use super::rows::{LogValue, RowKey, RowValue};
+use crate::{Bounds, CursorState, LogId, Mode, Offset, Policy, Reference, Released, WhenFull};
 
 /// Where the bytes of a batch are.
 pub trait Place: Clone + Debug + Send + Sync {
@@ -43,53 +42,77 @@ impl Place for Bytes {
 /// See the module's text.
 #[derive(Debug)]
 pub struct State<P> {
-    pub(super) logs: HashMap<LogId, Log<P>>,
-    tables: BTreeMap<Box<str>, BTreeMap<Bytes, Row>>,
-    cursors: BTreeMap<(Bytes, LogId), Cursor>,
-    /// Live bytes by home.
-    live: BTreeMap<u32, u64>,
-    /// Nothing is freed while images are still to come.
-    replaying: bool,
+    pub(super) logs: HashMap<LogId, Box<Log<P>>>,
+    pub(super) tables: BTreeMap<Box<str>, BTreeMap<Bytes, Row>>,
+    pub(super) cursors: BTreeMap<(Bytes, LogId), CursorState>,
+    /// Batches by home: what was put there, gone or not.
+    homes: BTreeMap<u32, Vec<(LogId, Offset)>>,
+    /// Runs in each resting file.
+    files: HashMap<u64, u32>,
+    /// Resting files without a run.
+    dead_files: Vec<u64>,
+    /// Resting files of which something may have died.
+    touched_files: HashSet<u64>,
+    pub(super) dirty: Dirty,
+    /// The group that was applied last.
+    applied: u64,
+    /// The rows that were loaded know all up to this group.
+    known: u64,
 }
 
+/// A row of a table.
 #[derive(Debug)]
-struct Row {
-    value: Bytes,
-    home: u32,
+pub(super) struct Row {
+    pub(super) value: Bytes,
+    pub(super) dirty: bool,
 }
 
-#[derive(Debug)]
-struct Cursor {
-    state: CursorState,
-    home: u32,
+/// Rows that have changed: those that carry a mark of their own, and the others.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    marked: Vec<RowKey>,
+    others: HashSet<RowKey>,
 }
 
-/// Names one row: anything of the state but a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RowKey {
-    /// A log without its records.
-    Log(LogId),
-    /// A cursor.
-    Cursor(Bytes, LogId),
-    /// A producer's window on a log.
-    Producer(LogId, i64),
-    /// A row of a table.
-    Row(Arc<str>, Bytes),
-}
+impl Dirty {
+    pub(super) fn len(&self) -> usize {
+        self.marked.len() + self.others.len()
+    }
 
-/// What an image of a log or a small row counts for.
-const ROW_BYTES: u64 = 64;
+    pub(super) fn take(&mut self) -> Vec<RowKey> {
+        let mut all = std::mem::take(&mut self.marked);
+        all.extend(std::mem::take(&mut self.others));
+        all
+    }
 
-impl Row {
-    fn bytes(&self, key: &Bytes) -> u64 {
-        ROW_BYTES + (key.len() + self.value.len()) as u64
+    pub(super) fn extend(&mut self, keys: impl IntoIterator<Item = RowKey>) {
+        self.others.extend(keys);
+    }
+
+    fn mark(&mut self, key: RowKey) {
+        self.marked.push(key);
+    }
+
+    fn add(&mut self, key: RowKey) {
+        self.others.insert(key);
     }
 }
 
-impl Cursor {
-    fn bytes(&self, name: &Bytes) -> u64 {
-        ROW_BYTES + (name.len() + 16 * self.state.done.len()) as u64
-    }
+/// A batch that is to rest.
+#[derive(Clone, Debug)]
+pub struct Resting<P> {
+    /// Offset of the first record.
+    pub base: Offset,
+    /// Offset of the last record.
+    pub last: Offset,
+    /// The highest timestamp.
+    pub max_timestamp_ms: i64,
+    /// Engine clock when it was appended.
+    pub appended_ms: i64,
+    /// Where it is.
+    pub place: P,
+    /// The subjects of its records.
+    pub subjects: crate::Subjects,
 }
 
 impl<P: Place> Default for State<P> {
@@ -105,87 +128,206 @@ impl<P: Place> State<P> {
             logs: HashMap::new(),
             tables: BTreeMap::new(),
             cursors: BTreeMap::new(),
-            live: BTreeMap::new(),
-            replaying: false,
+            homes: BTreeMap::new(),
+            files: HashMap::new(),
+            dead_files: Vec::new(),
+            touched_files: HashSet::new(),
+            dirty: Dirty::default(),
+            applied: 0,
+            known: 0,
         }
     }
 
-    /// An empty state that images of a whole journal are applied to, until
-    /// [`Self::finish_replay`].
-    pub fn replaying() -> Self {
-        Self { replaying: true, ..Self::new() }
+    /// The rows are loaded; they know all effects up to the group `known`.
+    pub fn loaded(&mut self, known: u64) {
+        self.known = known;
+        self.applied = known;
+        for log in self.logs.values_mut() {
+            log.loaded();
+        }
     }
 
-    /// Takes in an image other than a batch; `home` is where it is stored.
-    pub fn apply(&mut self, image: &Image, home: u32) {
+    /// The images that come now are those of this group.
+    pub fn begin(&mut self, lsn: u64) {
+        self.applied = self.applied.max(lsn);
+    }
+
+    /// The group that was applied last.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Whether the effects of this group are known from rows.
+    pub fn knows(&self, lsn: u64) -> bool {
+        lsn <= self.known
+    }
+
+    /// Takes in an image other than a batch.
+    pub fn apply(&mut self, image: &Image) {
         match image {
-            Image::Log(row) => self.apply_log(row, home),
+            Image::Log(row) => self.apply_log(row),
+            Image::Policy { log, policy } => self.apply_policy(*log, policy),
             Image::Batch(_) => debug_assert!(false, "a batch comes with its place"),
-            Image::Delete { log, offsets } => self.apply_delete(*log, offsets),
-            Image::Cursor { name, log, state } => {
-                self.apply_cursor(name, *log, state.as_ref(), home);
-            }
+            Image::Delete { log, ranges } => self.apply_delete(*log, ranges),
+            Image::Cursor { name, log, state } => self.apply_cursor(name, *log, state.as_ref()),
             Image::Settle { queue, places } => self.apply_settle(*queue, places),
-            Image::Row { table, key, value } => {
-                self.apply_row(table, key, value.as_ref(), home);
-            }
+            Image::Release { queue, states } => self.apply_release(*queue, states),
+            Image::Row { table, key, value } => self.apply_row(table, key, value.as_ref()),
             Image::Producer { log, id, window } => {
-                self.log_mut(*log).producer(*id).set(window, home);
+                self.log_mut(*log).producer(*id).0.clone_from(window);
+                self.dirty.add(RowKey::Producer(*log, *id));
             }
         }
     }
 
-    /// Takes in a batch whose bytes are at `place`; its image is stored in the same home.
+    /// Takes in a batch whose bytes are at `place`.
     pub fn apply_batch(&mut self, image: &BatchImage, place: P) {
         let home = place.home();
-        self.add_live(home, place.bytes());
         let log = self.log_mut(image.log);
-        if let Some(producer) = image.producer.as_ref().filter(|_| !image.moved) {
-            log.producer(producer.id).push(producer, (image.base, image.last), home);
+        if !log.insert(image, place, false) {
+            return;
         }
-        let before = log.insert(image, place);
-        self.freed(before);
+        let mut keys = vec![RowKey::Log(image.log)];
+        keys.retain(|_| !std::mem::replace(&mut log.dirty, true));
+        let fresh = log.show(image);
+        for slot in fresh {
+            if let Some(slot) = log.subjects.get(slot) {
+                keys.push(RowKey::Subject(image.log, slot.subject.clone()));
+            }
+        }
+        if let Some(producer) = &image.producer {
+            let (window, gone) = log.producer(producer.id);
+            window.push(producer, image.base, image.last);
+            self.dirty.add(RowKey::Producer(image.log, producer.id));
+            self.dirty.extend(gone.into_iter().map(|id| RowKey::Producer(image.log, id)));
+        }
+        keys.into_iter().for_each(|key| self.dirty.mark(key));
+        for (index, id) in &image.once {
+            let extra = self.log_mut(image.log).extra_mut();
+            let offset = image.base + u64::from(*index);
+            let window = extra.policy.once_ms;
+            let gone = extra.once.push(*id, offset, image.appended_ms, window);
+            self.dirty.add(RowKey::Once(image.log, *id));
+            self.dirty.extend(gone.into_iter().map(|id| RowKey::Once(image.log, id)));
+        }
         for target in &image.targets {
             self.apply_target(image, target);
         }
-        // A moved batch may have lost its last holder in the group that moves it.
-        self.free(image.log, image.base);
+        self.note_home(home, image);
+        self.free(image.log, (image.base, image.last + 1));
+    }
+
+    /// Takes in the place of a batch of a group whose effects are known from rows.
+    pub fn place_known(&mut self, image: &BatchImage, place: P) {
+        let home = place.home();
+        let Some(log) = self.logs.get_mut(&image.log) else { return };
+        if log.insert(image, place, true) {
+            self.note_home(home, image);
+            // It may have been let go of already; then its bytes are not counted any more.
+            let Some(log) = self.logs.get_mut(&image.log) else { return };
+            let bytes = log.bytes;
+            let _ = log.free((image.base, image.last + 1));
+            log.bytes = bytes;
+        }
+    }
+
+    fn note_home(&mut self, home: u32, image: &BatchImage) {
+        if home > 0 {
+            self.homes.entry(home).or_default().push((image.log, image.base));
+        }
     }
 
     fn apply_target(&mut self, image: &BatchImage, target: &Target) {
         let offset = image.base + u64::from(target.index);
         let queue = self.log_mut(target.queue);
         queue.row.next = queue.row.next.max(target.place + 1);
-        if queue.row.dropped || queue.refs.insert(target.place, (image.log, offset)).is_some() {
-            return;
+        let clean = !std::mem::replace(&mut queue.dirty, true);
+        let (log, priority) = (image.log, target.priority);
+        let held = Ref { log, offset, priority, deliveries: 0, not_before_ms: 0 };
+        let new = !queue.row.dropped && queue.extra_mut().refs.insert(target.place, held).is_none();
+        if clean {
+            self.dirty.mark(RowKey::Log(target.queue));
         }
-        if let Some(log) = self.logs.get_mut(&image.log)
-            && let Some((_, batch)) = log.batch_mut(offset)
-        {
-            batch.refs += 1;
+        if new {
+            self.dirty.add(RowKey::Refs(target.queue, refs_block(target.place)));
+            self.log_mut(log).refer(offset);
         }
     }
 
-    /// The row tells the next offset too: entries that have moved it on since are in the same home
-    /// or a newer one, so a row whose home goes is written again before theirs can go.
-    fn apply_log(&mut self, row: &LogRow, home: u32) {
-        let log = self.log_mut(row.log);
-        let before = log.known.then_some(log.row_home);
-        let trimmed = log.trim(row.first);
-        let next = log.row.next;
-        let was_dropped = log.row.dropped;
-        log.row = LogRow { first: log.row.first, next: next.max(row.next), ..*row };
-        log.known = true;
-        log.row_home = home;
-        self.add_live(home, ROW_BYTES);
-        if let Some(before) = before {
-            self.take_live(before, ROW_BYTES);
+    pub(super) fn load_ref(&mut self, queue: LogId, place: u64, held: Ref) {
+        if !self.logs.contains_key(&queue) {
+            return;
         }
-        if row.dropped && !was_dropped {
+        self.log_mut(queue).extra_mut().refs.insert(place, held);
+        if let Some(log) = self.logs.get_mut(&held.log) {
+            log.refer(held.offset);
+        }
+    }
+
+    fn changed(&mut self, id: LogId) {
+        if let Some(log) = self.logs.get_mut(&id)
+            && !std::mem::replace(&mut log.dirty, true)
+        {
+            self.dirty.mark(RowKey::Log(id));
+        }
+    }
+
+    fn apply_log(&mut self, row: &LogRow) {
+        let log = self.log_mut(row.log);
+        let before = log.row;
+        let trimmed = log.trim(row.first);
+        let log_row = LogRow { first: log.row.first, next: before.next.max(row.next), ..*row };
+        log.row = log_row;
+        log.known = true;
+        log.leapt = false;
+        self.changed(row.log);
+        if let Some((from, to)) = trimmed {
+            self.forget_deleted(row.log, from, to);
+        }
+        if row.dropped && !before.dropped {
             self.drop_log(row.log);
         } else if let Some(range) = trimmed {
-            self.free_range(row.log, range);
+            self.free(row.log, range);
+            self.sweep_subjects(row.log);
         }
+    }
+
+    /// Blocks of the deleted set that lie below the first offset are rows no more.
+    fn forget_deleted(&mut self, id: LogId, from: Offset, to: Offset) {
+        let few = (to >> 16) - (from >> 16) <= 64;
+        let any = self.logs.get(&id).is_some_and(|log| log.hidden(false).any_deleted(0, u64::MAX));
+        if few || any {
+            let blocks = from >> 16..=(to >> 16).min((from >> 16) + 100_000);
+            let dirty = &mut self.dirty;
+            blocks.for_each(|block| dirty.add(RowKey::Deleted(id, block)));
+        }
+    }
+
+    fn sweep_subjects(&mut self, id: LogId) {
+        let Some(log) = self.logs.get_mut(&id) else { return };
+        for gone in log.subjects.sweep(log.row.first) {
+            self.dirty.add(RowKey::Subject(id, gone));
+        }
+    }
+
+    fn apply_policy(&mut self, id: LogId, policy: &Policy) {
+        let readers: Vec<_> = match policy.until_consumed {
+            true => self.cursors.keys().filter(|(_, log)| *log == id).cloned().collect(),
+            false => Vec::new(),
+        };
+        let log = self.log_mut(id);
+        let next = log.row.next;
+        let extra = log.extra_mut();
+        if extra.policy.max_per_subject != policy.max_per_subject {
+            extra.counted_from = next;
+            let counted = log.subjects.forget_newest();
+            self.dirty.extend(counted.into_iter().map(|subject| RowKey::Subject(id, subject)));
+        }
+        let extra = self.log_mut(id).extra_mut();
+        extra.policy = policy.clone();
+        extra.readers = readers.into_iter().map(|(name, _)| name).collect();
+        self.changed(id);
+        self.consume(id, &[]);
     }
 
     /// The log that was marked as dropped lets go of all that nobody holds.
@@ -197,183 +339,256 @@ impl<P: Place> State<P> {
             .map(|(name, _)| name.clone())
             .collect();
         for name in names {
-            self.apply_cursor(&name, id, None, 0);
+            self.apply_cursor(&name, id, None);
         }
         let Some(log) = self.logs.get_mut(&id) else { return };
         log.forget_floors();
-        log.producers.clear();
-        let places: Vec<_> = log.refs.keys().copied().collect();
+        let mut gone: Vec<_> =
+            log.subjects.all().map(|slot| RowKey::Subject(id, slot.subject.clone())).collect();
+        let places: Vec<_> = log.extra().refs.keys().copied().collect();
+        let producers =
+            log.extra().producers.keys().map(|producer| RowKey::Producer(id, *producer));
+        gone.extend(producers);
+        gone.extend(log.extra().once.seen.keys().map(|once| RowKey::Once(id, *once)));
+        if !log.extra().producers.is_empty() {
+            log.extra_mut().producers.clear();
+        }
+        self.dirty.extend(gone);
         self.apply_settle(id, &places);
-        self.free_range(id, (0, Offset::MAX));
+        self.free(id, (0, Offset::MAX));
         self.forget_dropped(id);
     }
 
     /// Removes a dropped log of which nothing is held any more.
     fn forget_dropped(&mut self, id: LogId) {
-        if self.replaying {
-            return;
-        }
         if let Some(log) = self.logs.get(&id)
             && log.row.dropped
-            && log.batches.is_empty()
+            && log.is_empty()
         {
-            let home = log.row_home;
+            self.changed(id);
             self.logs.remove(&id);
-            self.take_live(home, ROW_BYTES);
         }
     }
 
-    fn apply_delete(&mut self, id: LogId, offsets: &[Offset]) {
-        let Some(log) = self.logs.get_mut(&id) else { return };
-        let mut touched: Vec<_> = offsets.iter().filter_map(|at| log.delete(*at)).collect();
+    fn apply_delete(&mut self, id: LogId, ranges: &[Range<Offset>]) {
+        let mut touched = Vec::new();
+        for range in ranges {
+            let Some(log) = self.logs.get_mut(&id) else { return };
+            touched.extend(log.delete(range));
+            let last = range.end.saturating_sub(1).max(range.start).min(log.row.next);
+            for block in range.start >> 16..=last >> 16 {
+                self.dirty.add(RowKey::Deleted(id, block));
+            }
+        }
+        self.changed(id);
         touched.dedup();
-        for base in touched {
-            self.free(id, base);
+        for (base, last) in touched {
+            self.free(id, (base, last + 1));
         }
     }
 
-    fn apply_cursor(&mut self, name: &Bytes, id: LogId, state: Option<&CursorState>, home: u32) {
+    fn apply_cursor(&mut self, name: &Bytes, id: LogId, state: Option<&CursorState>) {
         let key = (name.clone(), id);
-        let before = self.cursors.remove(&key);
-        if let Some(before) = &before {
-            self.take_live(before.home, before.bytes(name));
-        }
-        if let Some(state) = state {
-            let cursor = Cursor { state: state.clone(), home };
-            self.add_live(home, cursor.bytes(name));
-            self.cursors.insert((Bytes::copy_from_slice(name), id), cursor);
-        } else if before.is_none() {
+        let before = match state {
+            Some(state) => match self.cursors.get_mut(&key) {
+                Some(place) => Some(std::mem::replace(place, state.clone())),
+                None => {
+                    let key = (Bytes::copy_from_slice(name), id);
+                    self.cursors.insert(key, state.clone())
+                }
+            },
+            None => self.cursors.remove(&key),
+        };
+        self.dirty.add(RowKey::Cursor(name.clone(), id));
+        if state.is_none() && before.is_none() {
             return;
         }
         let log = self.log_mut(id);
-        let floor = before.map(|before| before.state.floor);
-        if let Some(range) = log.move_floor(floor, state.map(|state| state.floor)) {
-            self.free_range(id, range);
+        if log.extra().policy.until_consumed {
+            let readers = &mut log.extra_mut().readers;
+            match state {
+                Some(_) => drop(readers.insert(Bytes::copy_from_slice(name))),
+                None => drop(readers.remove(name)),
+            }
+        }
+        let floor = before.as_ref().map(|before| before.floor);
+        let freed = log.move_floor(floor, state.map(|state| state.floor));
+        if let Some(state) = state {
+            let known = before.map(|before| before.done).unwrap_or_default();
+            let new: Vec<_> =
+                state.done.iter().filter(|range| !known.contains(range)).cloned().collect();
+            self.consume(id, &new);
+        }
+        if let Some(range) = freed {
+            self.free(id, range);
+        }
+    }
+
+    pub(super) fn load_cursor(&mut self, name: Bytes, id: LogId, state: CursorState) {
+        if !self.logs.contains_key(&id) {
+            return;
+        }
+        let log = self.log_mut(id);
+        log.move_floor(None, Some(state.floor));
+        if log.extra().policy.until_consumed {
+            log.extra_mut().readers.insert(name.clone());
+        }
+        self.cursors.insert((name, id), state);
+    }
+
+    /// In a log that keeps records until they are consumed: what all cursors are done with goes
+    /// out of sight. `new` is what one of them has just settled above its floor.
+    fn consume(&mut self, id: LogId, new: &[Range<Offset>]) {
+        let Some(log) = self.logs.get(&id) else { return };
+        if !log.extra().policy.until_consumed {
+            return;
+        }
+        let readers: Vec<_> = log.extra().readers.iter().cloned().collect();
+        let states = readers.into_iter().filter_map(|name| self.cursors.get(&(name, id)));
+        let states: Vec<_> = states.cloned().collect();
+        let Some(floor) = states.iter().map(|state| state.floor).min() else { return };
+        let done = |at: &Offset| {
+            states
+                .iter()
+                .all(|state| state.floor > *at || state.done.iter().any(|range| range.contains(at)))
+        };
+        let gone: Vec<_> =
+            new.iter().flat_map(Clone::clone).filter(done).map(|at| at..at + 1).collect();
+        if !gone.is_empty() {
+            self.apply_delete(id, &gone);
+        }
+        let Some(log) = self.logs.get_mut(&id) else { return };
+        let row = LogRow { first: floor.min(log.row.next), ..log.row };
+        if row.first > log.row.first {
+            self.apply_log(&row);
         }
     }
 
     fn apply_settle(&mut self, queue: LogId, places: &[u64]) {
         for place in places {
-            let Some(queue) = self.logs.get_mut(&queue) else { return };
-            let Some((id, offset)) = queue.refs.remove(place) else { continue };
-            let Some(log) = self.logs.get_mut(&id) else { continue };
-            let Some((base, batch)) = log.batch_mut(offset) else { continue };
-            batch.refs = batch.refs.saturating_sub(1);
-            if batch.refs == 0 {
-                self.free(id, base);
-                self.forget_dropped(id);
+            let Some(log) = self.logs.get_mut(&queue) else { return };
+            if log.extra().refs.is_empty() {
+                return;
+            }
+            let Some(held) = log.extra_mut().refs.remove(place) else { continue };
+            self.dirty.add(RowKey::Refs(queue, refs_block(*place)));
+            let Some(log) = self.logs.get_mut(&held.log) else { continue };
+            if log.unrefer(held.offset) {
+                self.free(held.log, (held.offset, held.offset + 1));
+                self.forget_dropped(held.log);
             }
         }
     }
 
-    fn apply_row(&mut self, table: &str, key: &Bytes, value: Option<&Bytes>, home: u32) {
+    fn apply_release(&mut self, queue: LogId, states: &[Released]) {
+        let Some(log) = self.logs.get_mut(&queue) else { return };
+        for state in states {
+            if let Some(held) = log.extra_mut().refs.get_mut(&state.place) {
+                held.deliveries = state.deliveries;
+                held.not_before_ms = state.not_before_ms;
+                self.dirty.add(RowKey::Refs(queue, refs_block(state.place)));
+            }
+        }
+    }
+
+    fn apply_row(&mut self, table: &str, key: &Bytes, value: Option<&Bytes>) {
         if !self.tables.contains_key(table) {
             self.tables.insert(table.into(), BTreeMap::new());
         }
         let Some(rows) = self.tables.get_mut(table) else { return };
-        let before = match value {
+        let clean = match value {
             Some(value) => {
-                let row = Row { value: Bytes::copy_from_slice(value), home };
-                let bytes = row.bytes(key);
-                let before = match rows.get_mut(key) {
-                    Some(place) => Some(std::mem::replace(place, row)),
-                    None => rows.insert(Bytes::copy_from_slice(key), row),
-                };
-                self.add_live(home, bytes);
-                before
+                let row = Row { value: Bytes::copy_from_slice(value), dirty: true };
+                match rows.get_mut(key) {
+                    Some(place) => !std::mem::replace(place, row).dirty,
+                    None => rows.insert(Bytes::copy_from_slice(key), row).is_none(),
+                }
             }
-            None => rows.remove(key),
+            None => rows.remove(key).is_some_and(|row| !row.dirty),
         };
-        if let Some(before) = before {
-            self.take_live(before.home, before.bytes(key));
+        if clean {
+            self.dirty.mark(RowKey::Row(Arc::from(table), Bytes::copy_from_slice(key)));
         }
     }
 
-    /// The log, made up when only parts of it have been seen in a replay.
-    ///
-    /// Outside of a replay a log is made by its row, and everything else comes after it.
-    fn log_mut(&mut self, id: LogId) -> &mut Log<P> {
-        self.logs.entry(id).or_insert_with(|| {
-            Log::new(LogRow {
-                log: id,
-                mode: Mode::Durable,
-                first: 0,
-                next: 0,
-                lease: 0,
-                epoch: 0,
-                dropped: false,
-            })
-        })
+    pub(super) fn load_table_row(&mut self, table: &str, key: Bytes, value: Bytes) {
+        if !self.tables.contains_key(table) {
+            self.tables.insert(table.into(), BTreeMap::new());
+        }
+        if let Some(rows) = self.tables.get_mut(table) {
+            rows.insert(key, Row { value, dirty: false });
+        }
     }
 
-    fn free(&mut self, id: LogId, base: Offset) {
-        if self.replaying {
+    /// The log; outside of its creation it is there.
+    pub(super) fn log_mut(&mut self, id: LogId) -> &mut Log<P> {
+        self.logs.entry(id).or_insert_with(|| Box::new(Log::new(LogRow::none(id))))
+    }
+
+    /// Lets go of what nobody needs in a range of a log.
+    fn free(&mut self, id: LogId, range: (Offset, Offset)) {
+        let Some(log) = self.logs.get_mut(&id) else { return };
+        let touched = log.run_from(range.0).filter(|run| run.base < range.1);
+        let gone = log.free(range);
+        if gone.is_empty() {
+            self.touched_files.extend(touched.map(|run| run.file));
             return;
         }
-        let place = self.logs.get_mut(&id).and_then(|log| log.free(base));
-        self.freed(place);
-    }
-
-    fn free_range(&mut self, id: LogId, range: (Offset, Offset)) {
-        if self.replaying {
-            return;
-        }
-        let bases = self.logs.get(&id).map(|log| log.bases(range)).unwrap_or_default();
-        for base in bases {
-            self.free(id, base);
+        self.changed(id);
+        for run in gone {
+            self.uncount_run(&run);
         }
     }
 
-    fn freed(&mut self, place: Option<P>) {
-        if let Some(place) = place {
-            self.take_live(place.home(), place.bytes());
-        }
+    pub(super) fn count_run(&mut self, run: &Run) {
+        *self.files.entry(run.file).or_default() += 1;
     }
 
-    fn add_live(&mut self, home: u32, bytes: u64) {
-        if home > 0 {
-            *self.live.entry(home).or_default() += bytes;
-        }
-    }
-
-    fn take_live(&mut self, home: u32, bytes: u64) {
-        if let Some(live) = self.live.get_mut(&home) {
-            *live = live.saturating_sub(bytes);
-            if *live == 0 {
-                self.live.remove(&home);
+    fn uncount_run(&mut self, run: &Run) {
+        self.touched_files.insert(run.file);
+        if let Some(count) = self.files.get_mut(&run.file) {
+            *count -= 1;
+            if *count == 0 {
+                self.files.remove(&run.file);
+                self.touched_files.remove(&run.file);
+                self.dead_files.push(run.file);
             }
         }
     }
 
-    /// All images were applied: what nobody holds goes, what was not stored is gone, and logs that
-    /// hold a lease go on at its end.
+    /// All images were applied: what was not stored is gone, and logs that hold a lease go on at
+    /// its end.
     pub fn finish_replay(&mut self) {
-        self.replaying = false;
         let ids: Vec<_> = self.logs.keys().copied().collect();
         for id in &ids {
             let Some(log) = self.logs.get_mut(id) else { continue };
-            if !log.known {
-                log.row.dropped = true;
-            }
-            let volatile = log.row.mode == Mode::Memory && !log.row.dropped;
             if log.row.lease > log.row.next {
                 log.row.next = log.row.lease;
                 log.row.epoch = log.row.epoch.saturating_add(1);
-            }
-            let next = log.row.next;
-            if volatile {
-                // Its references and records were of the run that has ended.
-                let places: Vec<_> = log.refs.keys().copied().collect();
-                log.trim(next);
-                self.apply_settle(*id, &places);
+                log.leapt = true;
+                self.changed(*id);
             }
         }
+        let volatile: HashSet<LogId> = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.row.mode == Mode::Memory && !log.row.dropped)
+            .map(|(id, _)| *id)
+            .collect();
         for id in &ids {
-            if self.logs.get(id).is_some_and(|log| log.row.dropped) {
-                self.drop_log(*id);
+            let Some(log) = self.logs.get_mut(id) else { continue };
+            // References and records of memory were of the run that has ended.
+            let refs = log.extra().refs.iter();
+            let lost =
+                refs.filter(|(_, held)| volatile.contains(id) || volatile.contains(&held.log));
+            let places: Vec<_> = lost.map(|(place, _)| *place).collect();
+            self.apply_settle(*id, &places);
+            if volatile.contains(id)
+                && let Some(log) = self.logs.get(id)
+            {
+                let row = LogRow { first: log.row.next, ..log.row };
+                self.apply_log(&row);
             }
-            self.free_range(*id, (0, Offset::MAX));
-            self.forget_dropped(*id);
         }
     }
 
@@ -388,115 +603,135 @@ impl<P: Place> State<P> {
 
     /// The row of a log that exists.
     pub fn row(&self, log: LogId) -> Option<LogRow> {
-        self.logs.get(&log).filter(|log| log.exists()).map(|log| log.row)
+        self.existing(log).map(|log| log.row)
     }
 
-    /// Live bytes of a home.
-    pub fn live(&self, home: u32) -> u64 {
-        self.live.get(&home).copied().unwrap_or_default()
+    pub(super) fn existing(&self, log: LogId) -> Option<&Log<P>> {
+        self.logs.get(&log).map(Box::as_ref).filter(|log| log.exists())
     }
 
-    /// Live bytes in all.
-    pub fn live_total(&self) -> u64 {
-        self.live.values().sum()
+    /// Whether a log went on at the end of a lease without an image of it.
+    pub(super) fn has_leapt(&self, log: LogId) -> bool {
+        self.logs.get(&log).is_some_and(|log| log.leapt)
     }
 
-    /// Everything but batches whose newest image is at or below `home`: logs first, since all
-    /// else is about them.
-    pub fn rows_up_to(&self, home: u32) -> Vec<RowKey> {
-        let old = |log: &&Log<P>| log.known && log.row_home <= home;
-        let mut keys: Vec<_> =
-            self.logs.values().filter(old).map(|log| RowKey::Log(log.row.log)).collect();
-        let cursors = self.cursors.iter().filter(|(_, cursor)| cursor.home <= home);
-        keys.extend(cursors.map(|((name, log), _)| RowKey::Cursor(name.clone(), *log)));
-        for log in self.logs.values().filter(|log| log.row.mode != Mode::Memory) {
-            let producers = log.producers.iter().filter(|(_, known)| known.home() <= home);
-            keys.extend(producers.map(|(id, _)| RowKey::Producer(log.row.log, *id)));
-        }
-        for (table, rows) in &self.tables {
-            let table: Arc<str> = Arc::from(table.as_ref());
-            let rows = rows.iter().filter(|(_, row)| row.home <= home);
-            keys.extend(rows.map(|(key, _)| RowKey::Row(table.clone(), key.clone())));
-        }
-        keys
+    /// The window of a producer.
+    pub(super) fn window(&self, log: LogId, id: i64) -> Option<&Window> {
+        self.logs.get(&log)?.extra().producers.get(&id)
     }
 
-    /// The image of a row as it is now, unless it is gone or has a newer home than `home`.
-    pub fn image(&self, key: &RowKey, home: u32) -> Option<Image> {
-        match key {
-            RowKey::Log(id) => {
-                let log = self.logs.get(id)?;
-                (log.known && log.row_home <= home).then_some(Image::Log(log.row))
-            }
-            RowKey::Cursor(name, log) => {
-                let cursor = self.cursors.get(&(name.clone(), *log))?;
-                let state = Some(cursor.state.clone());
-                let image = Image::Cursor { name: name.clone(), log: *log, state };
-                (cursor.home <= home).then_some(image)
-            }
-            RowKey::Producer(log, id) => {
-                let known = self.logs.get(log)?.producers.get(id)?;
-                let window = known.window.clone();
-                (known.home() <= home).then_some(Image::Producer { log: *log, id: *id, window })
-            }
-            RowKey::Row(table, key) => {
-                let row = self.tables.get(table.as_ref())?.get(key)?;
-                let (key, value) = (key.clone(), Some(row.value.clone()));
-                let table = Cow::Owned(table.to_string());
-                (row.home <= home).then_some(Image::Row { table, key, value })
-            }
-        }
+    /// Batches that were put into homes up to this one, gone or not: in order, each once.
+    pub fn homes_up_to(&self, home: u32) -> Vec<(LogId, Offset)> {
+        let mut all: Vec<_> =
+            self.homes.range(..=home).flat_map(|(_, batches)| batches.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
-    /// The image of a batch that is to be moved, if it is still at the place where it was found.
-    pub fn batch_at(
-        &self,
-        log: LogId,
-        base: Offset,
-        is_there: impl FnOnce(&P) -> bool,
-    ) -> Option<BatchImage> {
-        let found = self.logs.get(&log)?;
-        let batch = found.batches.get(&base).filter(|batch| is_there(&batch.place))?;
-        Some(BatchImage {
-            log,
+    /// Nothing of these homes is asked for any more.
+    pub fn forget_homes(&mut self, home: u32) {
+        self.homes = self.homes.split_off(&(home + 1));
+    }
+
+    /// A batch that is still needed, if it is in one of the homes up to `home`.
+    pub fn resting(&self, id: LogId, base: Offset, home: u32) -> Option<Resting<P>> {
+        let log = self.logs.get(&id)?;
+        let batch = log.fresh.at(base).filter(|batch| batch.base == base)?;
+        let place = batch.place();
+        ((1..=home).contains(&place.home())).then(|| Resting {
             base,
             last: batch.last,
             max_timestamp_ms: batch.max_timestamp_ms,
-            subjects: found.subjects.subjects(&batch.column),
-            targets: Vec::new(),
-            deleted: batch.deleted.clone(),
-            producer: None,
-            moved: true,
+            appended_ms: batch.appended_ms,
+            place: place.clone(),
+            subjects: log.subjects.subjects(&batch.column),
         })
     }
 
-    /// Whether a reference is unsettled.
-    pub fn awaits(&self, queue: LogId, place: u64) -> bool {
-        self.logs.get(&queue).is_some_and(|queue| queue.refs.contains_key(&place))
-    }
-
-    fn existing(&self, log: LogId) -> Option<&Log<P>> {
-        self.logs.get(&log).filter(|log| log.exists())
-    }
-
-    /// See [`Engine::read`](crate::Engine::read); the bytes are still to be fetched.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`].
-    pub fn read(
-        &self,
-        log: LogId,
-        from: Offset,
-        limits: ReadLimits,
-    ) -> Result<Vec<Found<P>>, ReadError> {
-        let log = self.logs.get(&log).filter(|log| log.exists() || limits.held);
-        let log = log.ok_or(ReadError::NoLog)?;
-        let (first, end) = (log.row.first, log.row.next);
-        if from > end || (from < first && !limits.held) {
-            return Err(ReadError::OutOfRange { first, end });
+    /// Whether records between two neighbouring batches of a run may be missing: what is there is
+    /// out of sight.
+    pub fn is_gap_hidden(&self, id: LogId, gap: Range<Offset>) -> bool {
+        let Some(log) = self.logs.get(&id) else { return true };
+        if log.row.dropped || gap.end <= log.row.first {
+            return true;
         }
-        Ok(log.read(from, limits.max_bytes, limits.held))
+        let hidden = log.hidden(false);
+        gap.end - gap.start <= 1 << 16 && gap.into_iter().all(|at| hidden.hides(at))
+    }
+
+    /// A run takes the place of the batches that it holds; false when nobody needs it.
+    pub fn rest(&mut self, id: LogId, run: Run) -> bool {
+        let Some(log) = self.logs.get_mut(&id) else { return false };
+        let old: Vec<_> = log
+            .runs
+            .iter()
+            .filter(|old| run.base <= old.base && old.last <= run.last)
+            .copied()
+            .collect();
+        log.rest(run);
+        self.count_run(&run);
+        for old in old {
+            self.uncount_run(&old);
+        }
+        self.changed(id);
+        self.free(id, (run.base, run.last + 1));
+        self.forget_dropped(id);
+        true
+    }
+
+    /// The runs of a log, in order.
+    pub fn runs(&self, id: LogId) -> Vec<Run> {
+        self.logs.get(&id).map(|log| log.runs.clone()).unwrap_or_default()
+    }
+
+    /// The run of a log in a file that begins at this offset.
+    pub fn run_in(&self, id: LogId, file: u64, base: Offset) -> Option<Run> {
+        self.logs.get(&id)?.run_from(base).filter(|run| run.base == base && run.file == file)
+    }
+
+    /// Which of these records anybody needs.
+    pub fn is_needed(&self, id: LogId, offset: Offset) -> bool {
+        self.logs.get(&id).is_some_and(|log| log.is_record_needed(offset))
+    }
+
+    /// How many records of `base..=last` anybody needs, about.
+    pub fn needed_in(&self, id: LogId, base: Offset, last: Offset) -> u64 {
+        let Some(log) = self.logs.get(&id) else { return 0 };
+        let visible = if log.row.dropped {
+            0
+        } else {
+            log.live_in(&(base.max(log.row.first)..last.saturating_add(1)))
+        };
+        let lowest = log.floor();
+        let awaited = lowest.map_or(0, |floor| (last + 1).saturating_sub(floor.max(base)));
+        let referred = log.referred(base, last).take(100_000).count() as u64;
+        visible.max(awaited) + referred
+    }
+
+    /// Resting files that hold no run any more, once.
+    pub fn take_dead_files(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.dead_files)
+    }
+
+    /// Resting files of which something may have died since the last time.
+    pub fn take_touched_files(&mut self) -> Vec<u64> {
+        self.touched_files.drain().collect()
+    }
+
+    /// How many resting files hold something.
+    pub fn file_count(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether a resting file holds something.
+    pub fn uses_file(&self, file: u64) -> bool {
+        self.files.contains_key(&file)
+    }
+
+    /// Bytes of the batches in the index.
+    pub fn live_bytes(&self) -> u64 {
+        self.logs.values().map(|log| log.bytes).sum()
     }
 
     /// See [`Engine::bounds`](crate::Engine::bounds).
@@ -504,34 +739,9 @@ impl<P: Place> State<P> {
         self.existing(log).map(Log::bounds)
     }
 
-    /// The first visible batch from `from` on with a record at or after a time.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError::NoLog`].
-    pub fn at_or_after(
-        &self,
-        log: LogId,
-        from: Offset,
-        timestamp_ms: i64,
-    ) -> Result<Option<Found<P>>, ReadError> {
-        Ok(self.existing(log).ok_or(ReadError::NoLog)?.at_or_after(from, timestamp_ms))
-    }
-
-    /// See [`Engine::last`](crate::Engine::last).
-    pub fn last(&self, log: LogId, filter: &Filter) -> Option<Offset> {
-        self.existing(log)?.last(filter)
-    }
-
-    /// See [`Engine::next`](crate::Engine::next).
-    pub fn next(&self, log: LogId, filter: &Filter, from: Offset) -> Option<Offset> {
-        self.existing(log)?.next(filter, from)
-    }
-
-    /// See [`Engine::subject`](crate::Engine::subject).
-    pub fn subject(&self, log: LogId, subject: &Subject) -> Option<SubjectSpan> {
-        let log = self.existing(log)?;
-        log.subjects.span(subject, log.row.first)
+    /// See [`Engine::policy`](crate::Engine::policy).
+    pub fn policy(&self, log: LogId) -> Option<Policy> {
+        self.existing(log).map(|log| log.extra().policy.clone())
     }
 
     /// See [`Engine::get`](crate::Engine::get).
@@ -550,14 +760,44 @@ impl<P: Place> State<P> {
     pub fn cursors(&self, from: &[u8], limit: usize) -> Vec<(Bytes, LogId, CursorState)> {
         let from = (Bytes::copy_from_slice(from), LogId(0));
         let cursors = self.cursors.range(from..).take(limit);
-        cursors.map(|((name, log), cursor)| (name.clone(), *log, cursor.state.clone())).collect()
+        cursors.map(|((name, log), state)| (name.clone(), *log, state.clone())).collect()
     }
 
     /// See [`Engine::refs`](crate::Engine::refs).
     pub fn refs(&self, queue: LogId, from: u64, limit: usize) -> Vec<Reference> {
         let Some(queue) = self.existing(queue) else { return Vec::new() };
-        let refs = queue.refs.range(from..).take(limit);
-        refs.map(|(place, (log, offset))| Reference { place: *place, log: *log, offset: *offset })
-            .collect()
+        let refs = queue.extra().refs.range(from..).take(limit);
+        refs.map(|(place, held)| Reference {
+            place: *place,
+            log: held.log,
+            offset: held.offset,
+            priority: held.priority,
+            deliveries: held.deliveries,
+            not_before_ms: held.not_before_ms,
+        })
+        .collect()
     }
+
+    /// What a query has found about a subject whose last record was deleted.
+    pub fn correct_last(&mut self, id: LogId, subject: &Subject, from: Offset, to: Option<Offset>) {
+        let Some(log) = self.logs.get_mut(&id) else { return };
+        let first = log.row.first;
+        let Some(index) = log.subjects.find(subject) else { return };
+        let Some(slot) = log.subjects.get_mut(index).filter(|slot| slot.last == Some(from)) else {
+            return;
+        };
+        slot.last = to;
+        slot.dirty = true;
+        self.dirty.add(RowKey::Subject(id, subject.clone()));
+        if to.is_none()
+            && let Some(log) = self.logs.get_mut(&id)
+        {
+            log.subjects.forget(index, first);
+        }
+    }
+}
+
+/// Whether a policy refuses instead of dropping.
+pub(super) fn refuses(policy: &Policy) -> bool {
+    policy.when_full == WhenFull::Refuse
 }

@@ -1,15 +1,22 @@
-//! What a log knows of its subjects, and the side column of its batches.
+//! What a log knows of its subjects, and the side column of its newest batches.
 //!
-//! A subject has a slot as long as a record of it is in the index. Batches name slots, so that a
-//! column costs four bytes a record, and nothing at all for a batch of one subject.
+//! Batches in the write-ahead log name slots, so that a column costs four bytes a record, and
+//! nothing at all for a batch of one subject; resting files have columns of their own. A slot
+//! knows an upper bound of the last visible record: when that one was deleted, a query finds the
+//! one before it and tells the slot. Nothing here is touched by a trim.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use model::filter::Filter;
 use model::subject::Subject;
 use model::tree::SubjectTree;
 
-use crate::{Offset, SubjectSpan, Subjects};
+use super::log::Hidden;
+use crate::{Offset, Subjects};
+
+/// Up to so many subjects are searched one by one.
+const FEW: usize = 8;
 
 /// The subjects of the records of one batch.
 #[derive(Clone, Debug)]
@@ -33,33 +40,45 @@ impl Column {
 /// The subjects of one log.
 #[derive(Debug, Default)]
 pub(super) struct SubjectTable {
-    by_name: SubjectTree<u32>,
     slots: Vec<Slot>,
+    /// Which slot a subject has; only when there are many.
+    by_name: Option<Box<SubjectTree<u32>>>,
     free: Vec<u32>,
+    /// How many were left after the last sweep.
+    swept: usize,
 }
 
 #[derive(Debug)]
-struct Slot {
-    subject: Subject,
+pub(super) struct Slot {
+    pub(super) subject: Subject,
     /// A lower bound of the first visible record.
-    first: Offset,
-    last: Offset,
-    /// Visible records.
-    visible: u64,
-    /// Records in the index.
-    records: u64,
+    pub(super) first: Offset,
+    /// An upper bound of the last one, `None` when there never was one.
+    pub(super) last: Option<Offset>,
+    /// Records in batches that name this slot.
+    named: u32,
+    /// Its row is to be written.
+    pub(super) dirty: bool,
+    /// The newest records, oldest first, while the log limits them.
+    #[expect(clippy::box_collection, reason = "few slots have it, and all would pay for it")]
+    pub(super) newest: Option<Box<VecDeque<Offset>>>,
 }
 
 impl SubjectTable {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// The column for the subjects of a batch of `count` records.
     pub(super) fn intern(&mut self, subjects: &Subjects, count: usize) -> Column {
+        let records = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         match subjects {
-            Subjects::One(subject) => Column::One(self.slot(subject, count as u64)),
+            Subjects::One(subject) => Column::One(self.name(subject, records(count))),
             Subjects::Each(subjects) => {
                 let mut slots = Vec::with_capacity(count);
                 for index in 0..count {
                     let subject = subjects.get(index).cloned().unwrap_or(Subject::NONE);
-                    slots.push(self.slot(&subject, 1));
+                    slots.push(self.name(&subject, 1));
                 }
                 match slots.first() {
                     Some(first) if slots.iter().all(|slot| slot == first) => Column::One(*first),
@@ -69,14 +88,40 @@ impl SubjectTable {
         }
     }
 
-    fn slot(&mut self, subject: &Subject, records: u64) -> u32 {
-        if let Some(index) = self.by_name.get(subject).copied() {
-            if let Some(slot) = self.slots.get_mut(index as usize) {
-                slot.records += records;
+    fn name(&mut self, subject: &Subject, records: u32) -> u32 {
+        let index = self.slot_for(subject);
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.named = slot.named.saturating_add(records);
+        }
+        index
+    }
+
+    /// The slot of a subject.
+    pub(super) fn find(&self, subject: &Subject) -> Option<u32> {
+        match &self.by_name {
+            Some(tree) => tree.get(subject).copied(),
+            None => {
+                let mut slots = self.slots.iter().zip(0_u32..);
+                let found =
+                    slots.find(|(slot, at)| slot.subject == *subject && !self.free.contains(at))?;
+                Some(found.1)
             }
+        }
+    }
+
+    /// The slot of a subject, made if it has none.
+    pub(super) fn slot_for(&mut self, subject: &Subject) -> u32 {
+        if let Some(index) = self.find(subject) {
             return index;
         }
-        let slot = Slot { subject: subject.detached(), first: 0, last: 0, visible: 0, records };
+        let slot = Slot {
+            subject: subject.detached(),
+            first: 0,
+            last: None,
+            named: 0,
+            dirty: false,
+            newest: None,
+        };
         let index = match self.free.pop() {
             Some(index) => {
                 if let Some(place) = self.slots.get_mut(index as usize) {
@@ -85,53 +130,112 @@ impl SubjectTable {
                 index
             }
             None => {
+                if self.slots.capacity() == 0 {
+                    self.slots.reserve_exact(1);
+                }
                 self.slots.push(slot);
                 u32::try_from(self.slots.len() - 1).expect("fewer subjects than 2^32")
             }
         };
-        self.by_name.insert(subject, index);
+        match &mut self.by_name {
+            Some(tree) => drop(tree.insert(subject, index)),
+            None if self.slots.len() > FEW => {
+                let mut tree = SubjectTree::new();
+                for (slot, index) in self.slots.iter().zip(0..) {
+                    if !self.free.contains(&index) {
+                        tree.insert(&slot.subject, index);
+                    }
+                }
+                self.by_name = Some(Box::new(tree));
+            }
+            None => {}
+        }
         index
     }
 
-    /// A record of that slot is visible at `offset`.
-    pub(super) fn show(&mut self, slot: u32, offset: Offset) {
-        if let Some(slot) = self.slots.get_mut(slot as usize) {
-            if slot.visible == 0 {
-                slot.first = offset;
-                slot.last = offset;
-            }
-            slot.visible += 1;
-            slot.first = slot.first.min(offset);
-            slot.last = slot.last.max(offset);
-        }
+    pub(super) fn get(&self, slot: u32) -> Option<&Slot> {
+        self.slots.get(slot as usize)
     }
 
-    /// A record of that slot is not visible any more; true when the last one has to be found anew.
-    pub(super) fn hide(&mut self, slot: u32, offset: Offset) -> bool {
+    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(slot as usize)
+    }
+
+    /// A record of that slot is visible at `offset`; true when its row was clean before. With a
+    /// `limit` above 1 the slot keeps the newest offsets that are not hidden.
+    pub(super) fn show(&mut self, slot: u32, offset: Offset, limit: u32, hidden: &Hidden) -> bool {
         let Some(slot) = self.slots.get_mut(slot as usize) else { return false };
-        slot.visible = slot.visible.saturating_sub(1);
-        if offset == slot.first {
-            slot.first = offset + 1;
+        if slot.last.is_none() {
+            slot.first = offset;
         }
-        slot.visible > 0 && offset == slot.last
+        if limit > 1 {
+            let newest = slot.newest.get_or_insert_default();
+            newest.push_back(offset);
+            if newest.len() > limit as usize {
+                newest.retain(|offset| !hidden.hides(*offset));
+            }
+            while newest.len() > limit as usize {
+                newest.pop_front();
+            }
+        }
+        slot.last = slot.last.max(Some(offset));
+        !std::mem::replace(&mut slot.dirty, true)
     }
 
-    /// The last visible record of that slot was found anew.
-    pub(super) fn set_last(&mut self, slot: u32, last: Offset) {
-        if let Some(slot) = self.slots.get_mut(slot as usize) {
-            slot.last = last;
+    /// Records of a column are in no batch of the write-ahead log any more.
+    pub(super) fn release(&mut self, column: &Column, count: u64) {
+        let mut release = |slot: u32, records: u32| {
+            if let Some(slot) = self.slots.get_mut(slot as usize) {
+                slot.named = slot.named.saturating_sub(records);
+            }
+        };
+        match column {
+            Column::One(slot) => release(*slot, u32::try_from(count).unwrap_or(u32::MAX)),
+            Column::Each(slots) => slots.iter().for_each(|slot| release(*slot, 1)),
         }
     }
 
-    /// Records of that slot are not in the index any more.
-    pub(super) fn release(&mut self, index: u32, records: u64) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
-        slot.records = slot.records.saturating_sub(records);
-        if slot.records == 0 {
+    /// Forgets the subject of a slot if no batch names it and it has nothing visible.
+    pub(super) fn forget(&mut self, index: u32, first: Offset) -> Option<Subject> {
+        let slot = self.slots.get_mut(index as usize)?;
+        let visible = slot.last.is_some_and(|last| last >= first);
+        if slot.named > 0 || visible || self.free.contains(&index) {
+            return None;
+        }
+        let subject = std::mem::take(&mut slot.subject);
+        slot.last = None;
+        slot.newest = None;
+        slot.dirty = false;
+        if let Some(tree) = &mut self.by_name {
+            tree.remove(&subject);
+        }
+        self.free.push(index);
+        Some(subject)
+    }
+
+    /// Forgets all subjects without a record in sight, if there may be many of them; `first` is
+    /// the log's first offset.
+    pub(super) fn sweep(&mut self, first: Offset) -> Vec<Subject> {
+        if self.len() < 2 * self.swept + 64 {
+            return Vec::new();
+        }
+        let free: hashbrown::HashSet<u32> = self.free.iter().copied().collect();
+        let mut gone = Vec::new();
+        for (slot, index) in self.slots.iter_mut().zip(0..) {
+            let visible = slot.last.is_some_and(|last| last >= first);
+            if slot.named > 0 || visible || free.contains(&index) {
+                continue;
+            }
             let subject = std::mem::take(&mut slot.subject);
-            self.by_name.remove(&subject);
+            (slot.last, slot.newest, slot.dirty) = (None, None, false);
+            if let Some(tree) = &mut self.by_name {
+                tree.remove(&subject);
+            }
             self.free.push(index);
+            gone.push(subject);
         }
+        self.swept = self.len();
+        gone
     }
 
     /// The subjects of a column.
@@ -147,35 +251,59 @@ impl SubjectTable {
         }
     }
 
-    /// What is known of one subject, with first offsets below `first` out of sight.
-    pub(super) fn span(&self, subject: &Subject, first: Offset) -> Option<SubjectSpan> {
-        let slot = self.slots.get(*self.by_name.get(subject)? as usize)?;
-        (slot.visible > 0).then(|| SubjectSpan {
-            first: slot.first.max(first),
-            last: slot.last,
-            count: slot.visible,
-        })
-    }
-
-    /// The last visible record that matches.
-    pub(super) fn last(&self, filter: &Filter) -> Option<Offset> {
-        let slots = self.by_name.matching(filter, None);
-        let visible = slots.filter_map(|(_, slot)| self.slots.get(*slot as usize));
-        visible.filter(|slot| slot.visible > 0).map(|slot| slot.last).max()
-    }
-
-    /// Which slots match and have a visible record at or after `from`.
-    pub(super) fn matching(&self, filter: &Filter, from: Offset) -> Matching {
-        let mut matching = Matching { nearest: Offset::MAX, slots: Slots::None };
-        let mut found = Vec::new();
-        for (_, index) in self.by_name.matching(filter, None) {
-            let Some(slot) = self.slots.get(*index as usize) else { continue };
-            if slot.visible > 0 && slot.last >= from {
-                matching.nearest = matching.nearest.min(slot.first.max(from));
-                found.push(*index);
+    /// Slots in use that match, in the order of subjects, behind `after`.
+    pub(super) fn matching<'a>(
+        &'a self,
+        filter: &'a Filter,
+        after: Option<&Subject>,
+    ) -> Box<dyn Iterator<Item = (u32, &'a Slot)> + 'a> {
+        if let Some(tree) = &self.by_name {
+            let found = tree.matching(filter, after);
+            return Box::new(found.filter_map(|(_, slot)| Some((*slot, self.get(*slot)?))));
+        }
+        let mut few = SubjectTree::new();
+        for (slot, index) in self.slots.iter().zip(0_u32..) {
+            if !self.free.contains(&index) {
+                few.insert(&slot.subject, index);
             }
         }
-        matching.slots = match found.as_slice() {
+        let found: Vec<u32> = few.matching(filter, after).map(|(_, slot)| *slot).collect();
+        Box::new(found.into_iter().filter_map(|slot| Some((slot, self.get(slot)?))))
+    }
+
+    /// The limit of a subject's records has changed: they are counted anew.
+    pub(super) fn forget_newest(&mut self) -> Vec<Subject> {
+        let counted =
+            self.slots.iter_mut().filter_map(|slot| slot.newest.take().map(|_| &slot.subject));
+        counted.cloned().collect()
+    }
+
+    /// All slots in use.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| slot.last.is_some())
+    }
+
+    /// Which slots match and may have a visible record at or after `from`.
+    pub(super) fn candidates(&self, filter: &Filter, from: Offset) -> Candidates {
+        let mut candidates = Candidates { nearest: Offset::MAX, slots: Slots::None };
+        let mut found = Vec::new();
+        let mut look = |index: u32, slot: &Slot| {
+            if slot.last.is_some_and(|last| last >= from) {
+                candidates.nearest = candidates.nearest.min(slot.first.max(from));
+                found.push(index);
+            }
+        };
+        match filter.as_literal() {
+            Some(subject) => {
+                if let Some((index, slot)) =
+                    self.find(&subject).and_then(|index| Some((index, self.get(index)?)))
+                {
+                    look(index, slot);
+                }
+            }
+            None => self.matching(filter, None).for_each(|(index, slot)| look(index, slot)),
+        }
+        candidates.slots = match found.as_slice() {
             [] => Slots::None,
             [one] => Slots::One(*one),
             several => {
@@ -188,13 +316,13 @@ impl SubjectTable {
                 Slots::Several(bits)
             }
         };
-        matching
+        candidates
     }
 }
 
 /// A set of slots.
 #[derive(Debug)]
-pub(super) struct Matching {
+pub(super) struct Candidates {
     /// No record of them is visible between the asked offset and this one.
     pub(super) nearest: Offset,
     slots: Slots,
@@ -207,7 +335,7 @@ enum Slots {
     Several(Vec<u64>),
 }
 
-impl Matching {
+impl Candidates {
     pub(super) fn is_empty(&self) -> bool {
         matches!(self.slots, Slots::None)
     }

@@ -5,7 +5,8 @@ use model::subject::Subject;
 
 use super::model::Model;
 use crate::{
-    Append, Body, CursorState, LogId, Mode, Op, Producer, StoredRecord, Table, Write, batch,
+    Append, Body, CursorState, LogId, Mode, Op, Pending, Policy, Producer, Released, StoredRecord,
+    Table, Target, WhenFull, Write, batch,
 };
 
 /// A seeded source of writes.
@@ -96,22 +97,40 @@ impl Generator {
             0..45 => self.append(log, &logs, end),
             45..53 => Op::Trim { log, first: between },
             53..63 => {
-                let offsets = (0..=self.below(3)).map(|_| between + self.below(3)).collect();
-                Op::Delete { log, offsets }
+                let one = |from: u64, length: u64| from..from + length;
+                let ranges = (0..=self.below(3))
+                    .map(|_| one(between + self.below(3), 1 + self.below(2) * self.below(4)))
+                    .collect();
+                Op::Delete { log, ranges }
             }
             63..73 => {
                 let name = self.pick(&["c", "d", "e"]).unwrap_or_default();
                 let floor = between;
                 let done = vec![floor + 2..floor + 4, floor + 6..floor + 7];
-                let state = (self.below(4) > 0).then_some(CursorState { floor, done });
+                let pending = vec![Pending {
+                    offset: floor + self.below(3),
+                    deliveries: u32::try_from(self.below(5)).unwrap_or_default(),
+                    deadline_ms: self.below(3).cast_signed(),
+                }];
+                let state = (self.below(4) > 0).then_some(CursorState { floor, done, pending });
                 Op::Cursor { name: Bytes::from_static(name.as_bytes()), log, state }
             }
-            73..83 => {
+            73..80 => {
                 let places = model.places(log);
                 let some = |_| self.pick(&places).unwrap_or(3);
                 Op::Settle { queue: log, places: (0..3).map(some).collect() }
             }
-            83..92 => {
+            80..83 => {
+                let places = model.places(log);
+                let state = Released {
+                    place: self.pick(&places).unwrap_or(5),
+                    deliveries: u32::try_from(self.below(9)).unwrap_or_default(),
+                    not_before_ms: self.below(1_000).cast_signed(),
+                };
+                Op::Release { queue: log, states: vec![state] }
+            }
+            83 => Op::Policy { log, policy: self.policy() },
+            84..92 => {
                 let value = self.value();
                 Op::Put { table: self.table(), key: self.key(), value }
             }
@@ -119,6 +138,19 @@ impl Generator {
             97 => Op::DropLog(log),
             _ => Op::Trim { log, first: end },
         }
+    }
+
+    fn policy(&mut self) -> Policy {
+        let mut some =
+            |percent: u64, upto: u64| (self.below(100) < percent).then(|| 1 + self.below(upto));
+        let max_records = some(50, 12);
+        let max_per_subject = some(40, 3).and_then(|max| u32::try_from(max).ok());
+        let until_consumed = some(30, 1).is_some();
+        let once_ms = some(30, 1).map_or(0, |_| u64::MAX >> 2);
+        // What a cursor lets go of in the same group is not counted by a refusing log.
+        let refuse = !until_consumed && some(30, 1).is_some();
+        let when_full = if refuse { WhenFull::Refuse } else { WhenFull::DropOldest };
+        Policy { max_records, max_bytes: None, max_per_subject, when_full, until_consumed, once_ms }
     }
 
     fn table(&mut self) -> Table {
@@ -152,10 +184,13 @@ impl Generator {
         };
         let targets = (0..self.below(3))
             .filter_map(|_| {
-                let index = u32::try_from(self.below(count)).ok()?;
-                Some((index, self.pick(logs)?))
+                let record = u32::try_from(self.below(count)).ok()?;
+                let priority = u8::try_from(self.below(3)).ok()?;
+                Some(Target { record, queue: self.pick(logs)?, priority })
             })
             .collect();
-        Op::Append(Append { log, body, targets })
+        let single = matches!(body, Body::Record(_));
+        let once = (single && self.below(5) == 0).then(|| u128::from(self.below(6)));
+        Op::Append(Append { log, body, targets, once })
     }
 }

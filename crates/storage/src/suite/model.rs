@@ -11,7 +11,8 @@ use crate::batch::{self, BatchHeader};
 use crate::memory::image::{Verdict, Window};
 use crate::{
     Append, Appended, Body, Bounds, Committed, CursorState, Engine, LogId, Mode, Offset, Op,
-    ReadError, ReadLimits, Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write,
+    Policy, ReadError, ReadLimits, Reference, StoredBatch, SubjectSpan, SubmitError, Table,
+    WhenFull, Write,
 };
 
 /// What an engine should know after the writes that were applied.
@@ -30,8 +31,14 @@ struct Log {
     first: Offset,
     next: Offset,
     records: BTreeMap<Offset, Record>,
-    refs: BTreeMap<u64, (LogId, Offset)>,
+    refs: BTreeMap<u64, Reference>,
     windows: BTreeMap<i64, Window>,
+    policy: Policy,
+    once: BTreeMap<u128, Offset>,
+    /// Counted for the limit of its subject: subjects in the order of their last appends.
+    counted: BTreeMap<Bytes, Vec<Offset>>,
+    /// The group has done something to it.
+    touched: bool,
     dropped: bool,
 }
 
@@ -51,23 +58,119 @@ impl Log {
         let records = self.records.range(self.first..);
         records.filter(|(_, record)| !record.deleted).map(|(at, record)| (*at, record))
     }
+
+    /// Counts new records for the limit of their subject, beside the last one of before.
+    fn count(&mut self, subject: &Subject, base: Offset, last: Offset) {
+        let limit = self.policy.max_per_subject;
+        if limit.is_none() {
+            self.counted.remove(subject.bytes());
+            return;
+        }
+        let visible: BTreeSet<_> = self.visible().map(|(at, _)| at).collect();
+        let counted = self.counted.entry(subject.bytes().clone()).or_default();
+        counted.retain(|at| visible.contains(at));
+        counted.extend(base..=last);
+    }
 }
 
 impl Model {
-    /// Applies a write, and says what an engine must answer.
+    /// Applies a write that is a group of its own, and says what an engine must answer.
     ///
     /// # Errors
     ///
     /// What an engine must refuse it with; nothing was applied then.
     pub fn apply(&mut self, write: &Write) -> Result<Committed, SubmitError> {
+        let mut told = self.apply_together(std::slice::from_ref(write));
+        told.pop().unwrap_or(Err(SubmitError::Poisoned))
+    }
+
+    /// Applies writes that are committed as one group, and says what each must be told.
+    pub fn apply_together(&mut self, writes: &[Write]) -> Vec<Result<Committed, SubmitError>> {
+        let told = writes.iter().map(|write| self.apply_one(write)).collect();
+        self.enforce();
+        self.release();
+        told
+    }
+
+    fn apply_one(&mut self, write: &Write) -> Result<Committed, SubmitError> {
         let mut after = self.clone();
         let mut appended = Vec::new();
+        let mut added = BTreeMap::new();
         for op in &write.ops {
             after.op(op, &mut appended)?;
+            if let Op::Append(append) = op {
+                self.check_room(append, &mut added)?;
+            }
             after.release();
         }
         *self = after;
         Ok(Committed { appended })
+    }
+
+    /// A log that refuses what is too much is asked before the write.
+    fn check_room(
+        &self,
+        append: &Append,
+        added: &mut BTreeMap<LogId, u64>,
+    ) -> Result<(), SubmitError> {
+        let count = match &append.body {
+            Body::Record(_) => 1,
+            Body::Batch { bytes, .. } => BatchHeader::decode(bytes).map_or(0, |h| h.count.into()),
+        };
+        let added = added.entry(append.log).or_default();
+        *added += count;
+        let Some(log) = self.logs.get(&append.log) else { return Ok(()) };
+        let max = log.policy.max_records.unwrap_or(u64::MAX);
+        let refuses = log.policy.when_full == WhenFull::Refuse;
+        if refuses && log.visible().count() as u64 + *added > max {
+            return Err(SubmitError::Limit(append.log));
+        }
+        Ok(())
+    }
+
+    /// What is beyond the limits at the end of a group goes out of sight.
+    fn enforce(&mut self) {
+        for log in self.logs.values_mut().filter(|log| !log.dropped && log.touched) {
+            log.touched = false;
+            if let Some(max) = log.policy.max_per_subject {
+                for counted in log.counted.values_mut() {
+                    while counted.len() > max as usize {
+                        let gone = counted.remove(0);
+                        if let Some(record) =
+                            log.records.get_mut(&gone).filter(|_| gone >= log.first)
+                        {
+                            record.deleted = true;
+                        }
+                    }
+                }
+            }
+            if let Some(max) = log.policy.max_records {
+                let visible: Vec<_> = log.visible().map(|(at, _)| at).collect();
+                let excess = visible.len().saturating_sub(usize::try_from(max).unwrap_or(0));
+                if let Some(last) = excess.checked_sub(1).and_then(|n| visible.get(n)) {
+                    log.first = last + 1;
+                }
+            }
+        }
+    }
+
+    /// In a log that keeps records until they are consumed: what all cursors are done with.
+    fn consume(&mut self, id: LogId, new: &[std::ops::Range<Offset>]) {
+        let cursors = self.cursors.iter().filter(|((_, of), _)| *of == id);
+        let states: Vec<_> = cursors.map(|(_, state)| state.clone()).collect();
+        let Some(log) = self.logs.get_mut(&id).filter(|log| log.policy.until_consumed) else {
+            return;
+        };
+        let Some(floor) = states.iter().map(|state| state.floor).min() else { return };
+        let done = |at: &Offset| {
+            states.iter().all(|s| s.floor > *at || s.done.iter().any(|range| range.contains(at)))
+        };
+        for at in new.iter().flat_map(Clone::clone).filter(done).filter(|at| *at >= log.first) {
+            if let Some(record) = log.records.get_mut(&at) {
+                record.deleted = true;
+            }
+        }
+        log.first = log.first.max(floor.min(log.next));
     }
 
     fn op(&mut self, op: &Op, appended: &mut Vec<Appended>) -> Result<(), SubmitError> {
@@ -84,20 +187,33 @@ impl Model {
                 let log = self.log(*log)?;
                 log.first = log.first.max((*first).min(log.next));
             }
-            Op::Delete { log, offsets } => {
+            Op::Delete { log, ranges } => {
                 let log = self.log(*log)?;
-                for offset in offsets {
-                    if let Some(record) = log.records.get_mut(offset) {
+                for offset in ranges.iter().flat_map(Clone::clone) {
+                    if let Some(record) = log.records.get_mut(&offset) {
                         record.deleted = true;
                     }
                 }
+            }
+            Op::Policy { log: id, policy } => {
+                let log = self.log(*id)?;
+                if log.policy.max_per_subject != policy.max_per_subject {
+                    log.counted.clear();
+                }
+                log.policy = policy.clone();
+                log.touched = true;
+                self.consume(*id, &[]);
             }
             Op::Cursor { name, log, state } => {
                 let key = (name.clone(), *log);
                 match state {
                     Some(state) => {
                         self.log(*log)?;
-                        self.cursors.insert(key, state.clone());
+                        let before = self.cursors.insert(key, state.clone());
+                        let known = before.map(|before| before.done).unwrap_or_default();
+                        let new = state.done.iter().filter(|range| !known.contains(range));
+                        let new: Vec<_> = new.cloned().collect();
+                        self.consume(*log, &new);
                     }
                     None => drop(self.cursors.remove(&key)),
                 }
@@ -105,6 +221,15 @@ impl Model {
             Op::Settle { queue, places } => {
                 let queue = self.log(*queue)?;
                 queue.refs.retain(|place, _| !places.contains(place));
+            }
+            Op::Release { queue, states } => {
+                let queue = self.log(*queue)?;
+                for state in states {
+                    if let Some(held) = queue.refs.get_mut(&state.place) {
+                        held.deliveries = state.deliveries;
+                        held.not_before_ms = state.not_before_ms;
+                    }
+                }
             }
             Op::Put { table, key, value } => {
                 self.rows.insert((table, key.clone()), value.clone());
@@ -119,8 +244,11 @@ impl Model {
     /// Forgets the records that are out of sight and held by nobody: from now on they need not be
     /// there, whoever comes to hold their place.
     fn release(&mut self) {
-        let referred: BTreeSet<_> =
-            self.logs.values().flat_map(|queue| queue.refs.values().copied()).collect();
+        let referred: BTreeSet<_> = self
+            .logs
+            .values()
+            .flat_map(|queue| queue.refs.values().map(|r| (r.log, r.offset)))
+            .collect();
         for (id, log) in &mut self.logs {
             let cursors = self.cursors.iter().filter(|((_, of), _)| of == id);
             let floor = cursors.map(|(_, state)| state.floor).min().unwrap_or(Offset::MAX);
@@ -147,6 +275,10 @@ impl Model {
                     records: BTreeMap::new(),
                     refs: BTreeMap::new(),
                     windows: BTreeMap::new(),
+                    policy: Policy::default(),
+                    once: BTreeMap::new(),
+                    counted: BTreeMap::new(),
+                    touched: false,
                     dropped: false,
                 };
                 self.logs.insert(id, log);
@@ -156,7 +288,7 @@ impl Model {
     }
 
     fn is_held(&self, id: LogId) -> bool {
-        self.logs.values().any(|queue| queue.refs.values().any(|(log, _)| *log == id))
+        self.logs.values().any(|queue| queue.refs.values().any(|held| held.log == id))
     }
 
     fn log(&mut self, id: LogId) -> Result<&mut Log, SubmitError> {
@@ -169,6 +301,12 @@ impl Model {
         let mut window = None;
         let (bytes, subject) = match &append.body {
             Body::Record(record) => {
+                let once = append.once.filter(|_| log.policy.once_ms > 0);
+                if let Some(base) = once.and_then(|id| log.once.get(&id)).copied() {
+                    let places = Vec::new();
+                    return Ok(Appended { base, last: base, duplicate: true, places });
+                }
+                log.once.extend(once.map(|id| (id, base)));
                 let one = [(base, record.timestamp_ms, &record.tail)];
                 (batch::build(one, true), &record.subject)
             }
@@ -206,12 +344,22 @@ impl Model {
         }
         log.windows.extend(window);
         let last = log.next - 1;
+        log.touched = true;
+        log.count(subject, base, last);
         let mut places = Vec::new();
-        for (index, queue) in &append.targets {
-            let queue = self.log(*queue)?;
+        for target in &append.targets {
+            let queue = self.log(target.queue)?;
             let place = queue.next;
             queue.next += 1;
-            queue.refs.insert(place, (append.log, base + u64::from(*index)));
+            let reference = Reference {
+                place,
+                log: append.log,
+                offset: base + u64::from(target.record),
+                priority: target.priority,
+                deliveries: 0,
+                not_before_ms: 0,
+            };
+            queue.refs.insert(place, reference);
             places.push(place);
         }
         Ok(Appended { base, last, duplicate: false, places })
@@ -232,6 +380,8 @@ impl Model {
             | Op::DropLog(_)
             | Op::Trim { .. }
             | Op::Delete { .. }
+            | Op::Policy { .. }
+            | Op::Release { .. }
             | Op::Cursor { .. }
             | Op::Settle { .. }
             | Op::Put { .. }
@@ -286,9 +436,11 @@ impl Model {
                 log.records.clear();
                 log.refs.clear();
             }
-            log.refs.retain(|_, (of, _)| !volatile.contains(of));
+            log.refs.retain(|_, held| !volatile.contains(&held.log));
             if volatile.contains(id) {
                 log.windows.clear();
+                log.once.clear();
+                log.counted.clear();
             }
         }
         self.release();
@@ -344,9 +496,12 @@ impl Model {
 
     fn log_difference(&self, engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {
         let first = log.visible().next().map_or(log.next, |(at, _)| at);
-        let bounds = engine.bounds(id).map(|bounds| Bounds { bytes: 0, ..bounds });
-        let wanted = Bounds { first, end: log.next, bytes: 0 };
-        differ("bounds", &bounds, &Some(wanted))
+        let bounds = engine.bounds(id);
+        let bounds = bounds.map(|bounds| Bounds { bytes: 0, held_bytes: 0, ..bounds });
+        let records = log.visible().count() as u64;
+        let wanted = Bounds { first, end: log.next, records, bytes: 0, held_bytes: 0 };
+        differ("policy", &engine.policy(id), &Some(log.policy.clone()))
+            .or_else(|| differ("bounds", &bounds, &Some(wanted)))
             .or_else(|| {
                 let wanted: Vec<_> = log.visible().map(|(at, r)| (at, r.clone())).collect();
                 differ("records", &read_all(engine, id, log.first), &Ok(wanted))
@@ -363,10 +518,7 @@ impl Model {
     }
 
     fn refs_difference(&self, engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {
-        let refs = log.refs.iter();
-        let wanted: Vec<_> = refs
-            .map(|(place, (log, offset))| Reference { place: *place, log: *log, offset: *offset })
-            .collect();
+        let wanted: Vec<_> = log.refs.values().copied().collect();
         differ("references", &engine.refs(id, 0, usize::MAX), &wanted).or_else(|| {
             wanted.iter().find_map(|reference| {
                 let found = held(engine, reference.log, reference.offset);
@@ -456,33 +608,78 @@ fn subjects_difference(engine: &dyn Engine, id: LogId, log: &Log) -> Option<Stri
             .collect();
         let middle = log.first + (log.next - log.first) / 2;
         for from in [0, log.first, middle, log.next] {
-            let wanted = matching.iter().copied().find(|at| *at >= from);
-            if engine.next(id, &filter, from) != wanted {
-                let got = engine.next(id, &filter, from);
-                return Some(format!(
-                    "next {filter:?} from {from}: got {got:?}, wanted {wanted:?}"
-                ));
+            let told = count_difference(engine, id, (&filter, from), &matching);
+            if told.is_some() {
+                return told.map(|told| format!("{filter:?} from {from}: {told}"));
             }
         }
-        let told = differ("last", &engine.last(id, &filter), &matching.last().copied());
+        let told = differ("last", &engine.last(id, &filter), &Ok(matching.last().copied()));
         if told.is_some() {
             return told.map(|told| format!("{filter:?} {told}"));
         }
+        let told = values_difference(engine, id, &filter, log);
+        if told.is_some() {
+            return told;
+        }
         if let Some(subject) = filter.as_literal() {
-            let got = engine.subject(id, &subject);
+            let got = match engine.subject(id, &subject) {
+                Ok(got) => got,
+                Err(error) => return Some(format!("span of {subject}: {error}")),
+            };
             let first = matching.first().copied();
             let bound = got.is_none_or(|span| Some(span.first) <= first);
-            let wanted = matching.last().map(|last| SubjectSpan {
-                first: got.map_or(0, |span| span.first),
-                last: *last,
-                count: matching.len() as u64,
-            });
+            let wanted = matching
+                .last()
+                .map(|last| SubjectSpan { first: got.map_or(0, |span| span.first), last: *last });
             if got != wanted || !bound {
                 return Some(format!("span of {subject}: got {got:?}, wanted {wanted:?}"));
             }
         }
     }
     None
+}
+
+fn count_difference(
+    engine: &dyn Engine,
+    id: LogId,
+    (filter, from): (&Filter, Offset),
+    matching: &[Offset],
+) -> Option<String> {
+    let behind: Vec<_> = matching.iter().copied().filter(|at| *at >= from).collect();
+    let range = from..Offset::MAX;
+    differ("next", &engine.next(id, filter, from), &Ok(behind.first().copied()))
+        .or_else(|| {
+            let count = engine.count(id, filter, range.clone());
+            differ("count", &count, &Ok(behind.len() as u64))
+        })
+        .or_else(|| {
+            let offsets = engine.offsets(id, filter, range.clone(), 5);
+            differ("offsets", &offsets, &Ok(behind.iter().copied().take(5).collect()))
+        })
+}
+
+/// The last record of each subject that matches, in the order of subjects.
+fn values_difference(engine: &dyn Engine, id: LogId, filter: &Filter, log: &Log) -> Option<String> {
+    let mut wanted = BTreeMap::new();
+    for (at, record) in log.visible().filter(|(_, record)| filter.matches(&record.subject)) {
+        wanted.insert(record.subject.bytes().clone(), at);
+    }
+    let mut got = BTreeMap::new();
+    let mut after: Option<Subject> = None;
+    loop {
+        let page = match engine.subjects(id, filter, after.as_ref(), 2) {
+            Ok(page) => page,
+            Err(error) => return Some(format!("subjects of {filter:?}: {error}")),
+        };
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        for (subject, span) in page {
+            if got.insert(subject.bytes().clone(), span.last).is_some() {
+                return Some(format!("{subject} twice among the subjects of {filter:?}"));
+            }
+        }
+    }
+    differ(&format!("values of {filter:?}"), &got, &wanted)
 }
 
 fn times_difference(engine: &dyn Engine, id: LogId, log: &Log) -> Option<String> {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::cases::{Case, HELD, LOG, READ, create, done, record, values};
-use crate::{CursorState, Engine, LogId, Mode, Op, ReadError, Reference};
+use super::cases::{Case, HELD, LOG, READ, create, done, one, record, values};
+use crate::{CursorState, Engine, LogId, Mode, Op, ReadError, Reference, Target};
 
 pub(super) const ALL: &[Case] = &[
     references_hold_their_records_until_they_are_settled,
@@ -18,9 +18,14 @@ pub(super) const ALL: &[Case] = &[
 const QUEUE: LogId = LogId(20);
 const OTHER: LogId = LogId(21);
 
+fn reference(place: u64, offset: u64) -> Reference {
+    Reference { place, log: LOG, offset, priority: 0, deliveries: 0, not_before_ms: 0 }
+}
+
 fn to(queues: &[LogId], value: &str) -> Op {
     let mut append = record(LOG, "a", value);
-    append.targets = queues.iter().map(|queue| (0, *queue)).collect();
+    append.targets =
+        queues.iter().map(|queue| Target { record: 0, queue: *queue, priority: 0 }).collect();
     Op::Append(append)
 }
 
@@ -37,12 +42,11 @@ fn references_hold_their_records_until_they_are_settled(engine: &dyn Engine) {
     assert_eq!(committed.appended.first().map(|one| one.places.clone()), Some(vec![0, 0]));
     done(engine, [to(&[QUEUE], "one")]);
     done(engine, [Op::Append(record(LOG, "a", "two"))]);
-    let reference = |place, offset| Reference { place, log: LOG, offset };
     assert_eq!(engine.refs(QUEUE, 0, 10), [reference(0, 0), reference(1, 1)]);
     assert_eq!(engine.refs(QUEUE, 1, 10), [reference(1, 1)]);
     assert_eq!(engine.refs(OTHER, 0, 10), [reference(0, 0)]);
 
-    done(engine, [Op::Delete { log: LOG, offsets: vec![0] }, Op::Trim { log: LOG, first: 3 }]);
+    done(engine, [Op::Delete { log: LOG, ranges: one(0) }, Op::Trim { log: LOG, first: 3 }]);
     assert_eq!(values(engine, LOG, 3, READ), []);
     assert_eq!(held(engine, 0), Some(Bytes::from("zero")));
     assert_eq!(held(engine, 1), Some(Bytes::from("one")));
@@ -87,8 +91,11 @@ fn a_dropped_queue_holds_nothing(engine: &dyn Engine) {
 }
 
 fn cursor(name: &'static str, log: LogId, floor: Option<u64>) -> Op {
-    let state = floor
-        .map(|floor| CursorState { floor, done: std::iter::once(floor + 1..floor + 2).collect() });
+    let state = floor.map(|floor| CursorState {
+        floor,
+        done: std::iter::once(floor + 1..floor + 2).collect(),
+        pending: Vec::new(),
+    });
     Op::Cursor { name: Bytes::from(name), log, state }
 }
 
@@ -98,7 +105,7 @@ fn a_cursor_holds_from_its_floor_on(engine: &dyn Engine) {
         done(engine, [Op::Append(record(LOG, "a", value))]);
     }
     done(engine, [cursor("c", LOG, Some(1)), cursor("d", LOG, Some(2))]);
-    done(engine, [Op::Delete { log: LOG, offsets: vec![3] }, Op::Trim { log: LOG, first: 3 }]);
+    done(engine, [Op::Delete { log: LOG, ranges: one(3) }, Op::Trim { log: LOG, first: 3 }]);
     let kept = || (0..4).filter(|at| held(engine, *at).is_some()).collect::<Vec<_>>();
     assert_eq!(kept(), [1, 2, 3]);
     done(engine, [cursor("c", LOG, Some(3))]);
@@ -130,7 +137,7 @@ fn cursors_are_listed_by_name_and_log(engine: &dyn Engine) {
 fn a_log_of_memory_can_be_referred_to(engine: &dyn Engine) {
     done(engine, [Op::CreateLog { log: LOG, mode: Mode::Memory, first: 0 }, create(QUEUE)]);
     done(engine, [to(&[QUEUE], "x"), Op::Trim { log: LOG, first: 1 }]);
-    assert_eq!(engine.refs(QUEUE, 0, 10), [Reference { place: 0, log: LOG, offset: 0 }]);
+    assert_eq!(engine.refs(QUEUE, 0, 10), [reference(0, 0)]);
     assert_eq!(held(engine, 0), Some(Bytes::from("x")));
     done(engine, [Op::Settle { queue: QUEUE, places: vec![0] }]);
     assert_eq!(held(engine, 0), None);

@@ -5,7 +5,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use storage::{Offset, SubjectSpan};
+use storage::Offset;
 
 use model::subject::Subject;
 
@@ -111,30 +111,6 @@ impl Run<'_> {
                 left -= usize::from(place.is_some());
             }
             if left > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        self.named(found)
-    }
-
-    /// The subjects that have a record that is not hidden, each with the first, the last and the
-    /// number of them; in order.
-    ///
-    /// # Errors
-    ///
-    /// [`RestError`].
-    pub fn subject_spans(
-        &self,
-        hidden: Hidden<'_>,
-    ) -> Result<Vec<(Subject, SubjectSpan)>, RestError> {
-        let mut found: Vec<Option<SubjectSpan>> = vec![None; self.index.subject_count() as usize];
-        self.scan_each().forward(|span| {
-            let mut offsets = span.first..=span.last;
-            let first = offsets.find(|offset| !is_hidden(hidden, *offset));
-            if let (Some(place), Some(first)) = (found.get_mut(span.subject as usize), first) {
-                let entry = place.get_or_insert(SubjectSpan { first, last: first, count: 0 });
-                entry.last = last_shown(span, hidden).unwrap_or(first);
-                entry.count += shown(Span { first, ..span }, hidden);
-            }
-            ControlFlow::Continue(())
         })?;
         self.named(found)
     }
