@@ -11,6 +11,7 @@
 //!  segment  a file of groups behind a header that links it to its predecessor
 //!  wal      the chain of segments: append, sync, roll, read
 //!  recovery what of the chain exists after a crash
+//!  manifest which of the files that rest exist
 //!  rest     files that hold what has left the chain
 //!  vfs      the file operations that all of this is built on; sim is a disk that crashes
 //! ```
@@ -24,6 +25,7 @@ pub mod frame;
 pub mod group;
 pub mod journal;
 mod lane;
+pub mod manifest;
 pub mod random;
 pub mod recovery;
 pub mod rest;

@@ -6,7 +6,7 @@
 //!  unit   record batches of one log or of many, read by offset, time and subject
 //! ```
 //!
-//! Which of the files exist is not decided by their names but by the manifest.
+//! Which of the files exist is not decided by their names but by the [`manifest`](crate::manifest).
 //! All of them stand in the data folder itself, beside the segments of the shared log.
 
 mod file;
