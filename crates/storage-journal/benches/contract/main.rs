@@ -51,26 +51,28 @@ use report::Figure;
 /// What a case returns: it says what is wrong, and the other cases go on.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A case: its name, and what it runs.
-type Case = (&'static str, fn(&mut Bench) -> Outcome<()>);
+/// A case: its name, how often it runs at most, and what it runs.
+///
+/// What counts bytes comes out the same each time; what is filled for minutes is filled once.
+type Case = (&'static str, usize, fn(&mut Bench) -> Outcome<()>);
 
 /// In the order in which they run.
 const CASES: &[Case] = &[
-    ("appends-1", |bench| appends::in_flight(bench, 1)),
-    ("appends-64", |bench| appends::in_flight(bench, 64)),
-    ("appends-1024", |bench| appends::in_flight(bench, 1024)),
-    ("logs-64", |bench| appends::many_logs(bench, 64)),
-    ("logs-1024", |bench| appends::many_logs(bench, 1024)),
-    ("batches-2", |bench| appends::batches(bench, 2)),
-    ("batches-4", |bench| appends::batches(bench, 4)),
-    ("catch-up-hot", catchup::hot),
-    ("catch-up-cold", catchup::cold),
-    ("random-reads", lookups::random),
-    ("subjects", lookups::subjects),
-    ("idle-logs", |bench| idle::logs(bench, 0)),
-    ("idle-logs-one-record", |bench| idle::logs(bench, 1)),
-    ("wear", wear::wear),
-    ("restart", restart::restart),
+    ("appends-1", usize::MAX, |bench| appends::in_flight(bench, 1)),
+    ("appends-64", usize::MAX, |bench| appends::in_flight(bench, 64)),
+    ("appends-1024", usize::MAX, |bench| appends::in_flight(bench, 1024)),
+    ("logs-64", usize::MAX, |bench| appends::many_logs(bench, 64)),
+    ("logs-1024", usize::MAX, |bench| appends::many_logs(bench, 1024)),
+    ("batches-2", usize::MAX, |bench| appends::batches(bench, 2)),
+    ("batches-4", usize::MAX, |bench| appends::batches(bench, 4)),
+    ("catch-up-hot", usize::MAX, catchup::hot),
+    ("catch-up-cold", usize::MAX, catchup::cold),
+    ("random-reads", usize::MAX, lookups::random),
+    ("subjects", usize::MAX, lookups::subjects),
+    ("idle-logs", 1, |bench| idle::logs(bench, 0)),
+    ("idle-logs-one-record", 1, |bench| idle::logs(bench, 1)),
+    ("wear", 1, wear::wear),
+    ("restart", 1, restart::restart),
 ];
 
 fn main() -> ExitCode {
@@ -95,20 +97,20 @@ fn main() -> ExitCode {
 /// Runs the cases that are asked for, each in a process of its own, and prints the table.
 fn all(options: &Options) -> Outcome<()> {
     if options.list {
-        return print(&CASES.iter().map(|(name, _)| format!("{name}\n")).collect::<String>());
+        return print(&CASES.iter().map(|(name, ..)| format!("{name}\n")).collect::<String>());
     }
     let chosen = |name: &str| {
         options.only.is_empty() || options.only.iter().any(|asked| name.starts_with(&**asked))
     };
-    let names: Vec<&str> = CASES.iter().map(|(name, _)| *name).filter(|n| chosen(n)).collect();
-    if names.is_empty() {
+    let cases: Vec<&Case> = CASES.iter().filter(|(name, ..)| chosen(name)).collect();
+    if cases.is_empty() {
         return Err("no case has such a name: see --list".into());
     }
     let mut rounds: Vec<Vec<Figure>> = Vec::new();
     let mut failures = Vec::new();
     for round in 1..=options.rounds {
         let mut figures = Vec::new();
-        for name in &names {
+        for (name, ..) in cases.iter().filter(|(_, most, _)| round <= *most) {
             say(&format!("round {round}: {name}"));
             match proc::child(options, &Part::Case((*name).to_owned()), &options.dir) {
                 Ok(lines) => {
@@ -133,8 +135,8 @@ fn all(options: &Options) -> Outcome<()> {
 
 /// Runs one case here, and prints its figures for the process that asked.
 fn one(options: &Options, name: &str) -> Outcome<()> {
-    let (name, run) =
-        CASES.iter().find(|(known, _)| *known == name).ok_or("no case has this name")?;
+    let found = CASES.iter().find(|(known, ..)| *known == name);
+    let (name, _, run) = found.ok_or("no case has this name")?;
     let mut bench = Bench::new(options, name)?;
     run(&mut bench)?;
     for figure in bench.figures() {

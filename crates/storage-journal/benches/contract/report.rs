@@ -186,7 +186,7 @@ pub(crate) fn summarise(rounds: &[Vec<Figure>]) -> Vec<Line> {
     lines
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
+pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_unstable_by(f64::total_cmp);
     let middle = numbers.len() / 2;
     let at = |index: usize| numbers.get(index).copied().unwrap_or_default();
