@@ -17,7 +17,7 @@ def load_compare():
 
 
 def put_section(title, text):
-    """Puts a section in the place of the one with its title, or at the end of the page."""
+    """Puts a section at the end of the page; one with its title goes."""
     kept, skipping = [], False
     for line in PAGE.read_text().splitlines():
         if line.startswith("## "):
