@@ -197,6 +197,7 @@ pub(crate) fn settle(engine: &dyn Engine, patience: Duration) -> EngineStats {
         let now = engine.stats();
         // One empty group follows the last one.
         let same = now.written_bytes <= before.written_bytes + 8192
+            && now.rested_bytes == before.rested_bytes
             && now.disk_bytes.abs_diff(before.disk_bytes) <= 8192;
         calm = if same { calm + 1 } else { 0 };
         before = now;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use storage::{Append, Body, Engine, LogId, Mode, Op, Write};
+use storage::{Body, Engine, LogId, Mode, Op, Write};
 
 use crate::Outcome;
 use crate::bench::{Bench, Scratch, create, fill, open, settle};
-use crate::load::{Records, submit_all};
+use crate::load::{Records, append_op, submit_all};
 use crate::options::{Options, Part};
 use crate::proc;
 use crate::report::Figure;
@@ -73,7 +73,7 @@ fn append_each(engine: &dyn Engine, ids: std::ops::Range<u64>) -> Outcome<()> {
     let writes = ids.chunks(1000).map(|some| {
         let append = |id: &u64| {
             let body = Body::Record(records.record());
-            Op::Append(Append { log: LogId(*id), body, targets: Vec::new() })
+            append_op(LogId(*id), body)
         };
         Write { ops: some.iter().map(append).collect(), mode: Mode::Durable }
     });

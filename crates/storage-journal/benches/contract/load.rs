@@ -64,8 +64,12 @@ impl Records {
 
 /// A durable write of one append.
 pub(crate) fn append(log: LogId, body: Body) -> Write {
-    let append = Append { log, body, targets: Vec::new() };
-    Write { ops: vec![Op::Append(append)], mode: Mode::Durable }
+    Write { ops: vec![append_op(log, body)], mode: Mode::Durable }
+}
+
+/// An append to a log, for no queue.
+pub(crate) fn append_op(log: LogId, body: Body) -> Op {
+    Op::Append(Append { log, body, targets: Vec::new(), once: None })
 }
 
 pub(crate) fn subject(text: &str) -> Subject {

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use model::filter::Filter;
-use storage::{Append, Body, Engine, LogId, Mode, Offset, Op, ReadLimits, StoredBatch, Write};
+use storage::{Body, Engine, LogId, Mode, Offset, ReadLimits, StoredBatch, Write};
 use storage_journal::random::Random;
 
 use crate::Outcome;
 use crate::bench::{Bench, Stored, both, create, fill, settle};
-use crate::load::{Records, subject, submit_all};
+use crate::load::{Records, append_op, subject, submit_all};
 use crate::probe::{Probed, Timed};
 use crate::proc;
 use crate::report::Figure;
@@ -102,7 +102,7 @@ pub(crate) fn subjects(bench: &mut Bench) -> Outcome<()> {
     write_subjects(engine, rows, columns)?;
     settle(engine, Duration::from_secs(60));
     let grown = proc::rss_bytes()?.saturating_sub(before);
-    let asked = Asked { engine, rows, columns, time: bench.duration() / 4 };
+    let asked = Asked { engine, rows, columns, time: bench.duration() / 3 };
     let (last, around) = bench.between_probes(
         |probe, glance| probe.read_random(8 << 10, true, glance / 2),
         |_| asked.last(),
@@ -116,6 +116,7 @@ pub(crate) fn subjects(bench: &mut Bench) -> Outcome<()> {
         ("next(literal)", asked.next_literal()?),
         ("next(one row, any column)", asked.next_in_row()?),
         ("next(any row, one column)", asked.next_in_column()?),
+        ("count(one row, any column)", asked.count_in_row()?),
     ] {
         bench.add(Figure::alone(&format!("{what}, p50"), "us", timed.p50_us));
         bench.add(Figure::alone(&format!("{what}, p99"), "us", timed.p99_us));
@@ -137,7 +138,7 @@ fn write_subjects(engine: &dyn Engine, rows: u64, columns: u64) -> Outcome<()> {
         let ops = (first..(first + TOGETHER).min(total)).map(|offset| {
             let subject = subject(&name(offset % rows, offset / rows));
             let body = Body::Record(records.record_of(subject));
-            Op::Append(Append { log: LOG, body, targets: Vec::new() })
+            append_op(LOG, body)
         });
         Write { ops: ops.collect(), mode: Mode::Durable }
     });
@@ -184,7 +185,7 @@ impl Asked<'_> {
         self.ask(
             |row, column, _| self.literal(row, column),
             |filter| {
-                let Some(offset) = self.engine.last(LOG, filter) else { return Ok(None) };
+                let Some(offset) = self.engine.last(LOG, filter)? else { return Ok(None) };
                 let batch = batch_at(self.engine, offset)?;
                 let index = usize::try_from(offset - batch.base)?;
                 let fits = batch.subjects.of(index).is_some_and(|s| filter.matches(s));
@@ -196,14 +197,14 @@ impl Asked<'_> {
     fn last_only(&self) -> Outcome<Probed> {
         self.ask(
             |row, column, _| self.literal(row, column),
-            |filter| Ok(self.engine.last(LOG, filter)),
+            |filter| Ok(self.engine.last(LOG, filter)?),
         )
     }
 
     fn next_literal(&self) -> Outcome<Probed> {
         self.ask(
             |row, column, _| self.literal(row, column),
-            |filter| Ok(self.engine.next(LOG, filter, 0)),
+            |filter| Ok(self.engine.next(LOG, filter, 0)?),
         )
     }
 
@@ -214,7 +215,7 @@ impl Asked<'_> {
                 let from = column * self.rows;
                 Ok(((filter(&format!("fleet/{row}/+"))?, from), Some(from + row)))
             },
-            |(filter, from)| Ok(self.engine.next(LOG, filter, *from)),
+            |(filter, from)| Ok(self.engine.next(LOG, filter, *from)?),
         )
     }
 
@@ -225,7 +226,15 @@ impl Asked<'_> {
                 let first = column * self.rows;
                 Ok(((filter(&format!("fleet/+/{column}"))?, random.below(first + 1)), Some(first)))
             },
-            |(filter, from)| Ok(self.engine.next(LOG, filter, *from)),
+            |(filter, from)| Ok(self.engine.next(LOG, filter, *from)?),
+        )
+    }
+
+    /// All matches of a row; the answer is a count.
+    fn count_in_row(&self) -> Outcome<Probed> {
+        self.ask(
+            |row, _, _| Ok((filter(&format!("fleet/{row}/+"))?, Some(self.columns))),
+            |filter| Ok(Some(self.engine.count(LOG, filter, 0..self.rows * self.columns)?)),
         )
     }
 }

@@ -99,9 +99,12 @@ fn all(options: &Options) -> Outcome<()> {
     if options.list {
         return print(&CASES.iter().map(|(name, ..)| format!("{name}\n")).collect::<String>());
     }
-    let chosen = |name: &str| {
-        options.only.is_empty() || options.only.iter().any(|asked| name.starts_with(&**asked))
+    let exact = |asked: &str| CASES.iter().any(|(name, ..)| *name == asked);
+    let names = |asked: &str, name: &str| {
+        if exact(asked) { name == asked } else { name.starts_with(asked) }
     };
+    let chosen =
+        |name: &str| options.only.is_empty() || options.only.iter().any(|asked| names(asked, name));
     let cases: Vec<&Case> = CASES.iter().filter(|(name, ..)| chosen(name)).collect();
     if cases.is_empty() {
         return Err("no case has such a name: see --list".into());

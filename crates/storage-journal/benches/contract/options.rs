@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Beginnings of names of cases; empty means all.
+    /// Names of cases, or beginnings of names; empty means all.
     pub(crate) only: Vec<String>,
     /// How often each case runs.
     pub(crate) rounds: usize,

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use storage::{Engine, LogId, Mode, Op, Write};
+use storage::{Engine, EngineStats, LogId, Mode, Op, Write};
 
 use crate::Outcome;
 use crate::bench::{Bench, create, settle};
@@ -65,22 +65,31 @@ fn one(bench: &mut Bench, work: &Work) -> Outcome<()> {
     let began = Instant::now();
     append(engine, work, logs, count.max(1))?;
     let took = began.elapsed();
-    let stats = settle(engine, Duration::from_secs(120));
-    let after = (stats, proc::disk_written()?);
+    let after = (settle(engine, Duration::from_secs(120)), proc::disk_written()?);
     let appended = (count.max(1) * RECORD) as f64;
-    let written = (after.0.written_bytes - before.0.written_bytes) as f64;
-    let padding = (after.0.padding_bytes - before.0.padding_bytes) as f64;
-    let syncs = (after.0.syncs - before.0.syncs) as f64;
+    let grown = |pick: fn(&EngineStats) -> u64| (pick(&after.0) - pick(&before.0)) as f64;
+    let logged = grown(|stats| stats.written_bytes);
+    let rested = grown(|stats| stats.rested_bytes);
+    let padding = grown(|stats| stats.padding_bytes);
+    let syncs = grown(|stats| stats.syncs);
     let name = work.name;
     let mut add = |what: &str, unit: &str, value: f64| {
         bench.add(Figure::alone(&format!("{name}: {what}"), unit, value));
     };
-    add("written / appended", "times", written / appended);
+    add("written / appended", "times", (logged + rested) / appended);
+    add("of it to resting files", "times", rested / appended);
     add("by the kernel's count", "times", (after.1 - before.1) as f64 / appended);
-    add("padding / written", "", padding / written.max(1.0));
+    add("padding / written to the log", "", padding / logged.max(1.0));
     add("records for each sync", "", count as f64 / syncs.max(1.0));
-    add("on disk / appended", "times", stats.disk_bytes as f64 / appended);
+    add("on disk / appended", "times", after.0.disk_bytes as f64 / appended);
     add("appended", "MB/s", appended / 1e6 / took.as_secs_f64());
+    // What it says of its drains is its own to name.
+    for figure in after.0.figures.iter().filter(|figure| figure.name.contains("drain")) {
+        let earlier = before.0.figures.iter().find(|other| other.name == figure.name);
+        let total = figure.name.ends_with("_total");
+        let from = earlier.filter(|_| total).map_or(0.0, |earlier| earlier.value);
+        add(figure.name, "", figure.value - from);
+    }
     Ok(())
 }
 
