@@ -366,7 +366,7 @@ class Checker:
     # The rest.
 
     def on_fatal(self, event):
-        self.wrong(0, f"{event['c']} gave up: {event['why']}", event["c"])
+        self.wrong(0, f"{event['c']} gave up: {event['why']}", event["why"])
 
     def on_mark(self, event):
         self.counts[event["what"] + "s"] += 1
@@ -461,7 +461,7 @@ def mentions(event, about):
                 return True
         if event["e"] in ("commit", "committed", "position", "session", "end") and what in event.values():
             return True
-    return event["e"] == "mark" or (event["e"] == "fatal" and event["c"] in about)
+    return event["e"] == "mark" or (event["e"] == "fatal" and event["why"] in about)
 
 
 def context(events, violation, most=24):

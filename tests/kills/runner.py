@@ -124,8 +124,8 @@ class Run:
             self.loads.append(mqtt.Subscriber(name, history, self.rng_of(name), mqtt_at, version, filters, qos, takes))
         for name, topic, rate, idempotent in (("k1", "k.idem", 1_500, True), ("k2", "k.once", 400, False)):
             rng = self.rng_of(name)
-            count = TOPICS[topic]
-            self.loads.append(kafka.KafkaProducer(name, history, rng, kafka_at, topic, count, rate * factor, idempotent))
+            where = topic, TOPICS[topic]
+            self.loads.append(kafka.KafkaProducer(name, history, rng, kafka_at, *where, rate * factor, idempotent))
         self.loads.append(kafka.Group(GROUP, history, self.rng_of(GROUP), kafka_at, list(TOPICS)))
         for name, exchange, key, log in (("a1", "amq.topic", "a.topic", "a.topic/0"), ("a2", "", "q.direct", None)):
             rng = self.rng_of(name)
