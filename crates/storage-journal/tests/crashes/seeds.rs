@@ -1,0 +1,69 @@
+//! Many seeds on all cores, and how one of them is repeated.
+//!
+//! ```text
+//! CRASH_SEEDS=10000 cargo test -p storage-journal --test crashes     a long run
+//! CRASH_SEED=17 cargo test -p storage-journal --test crashes         only this one
+//! ```
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::oracle::Told;
+
+/// Seeds that have failed once: they are run always.
+pub(crate) const SEEDS: &[u64] = &[];
+
+/// How many seeds are run when nobody asks for more.
+const DEFAULT: u64 = 200;
+/// After so many failures the rest tells nothing new.
+const ENOUGH: usize = 5;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs a history for every seed that is asked for.
+///
+/// # Panics
+///
+/// When one of them fails: with the seed and the command that repeats it.
+pub(crate) fn each(test: &str, live: impl Fn(u64) -> Told + Sync) {
+    let seeds: Vec<u64> = match number("CRASH_SEED") {
+        Some(seed) => vec![seed],
+        None => {
+            let first = number("CRASH_FIRST").unwrap_or_default();
+            let count = number("CRASH_SEEDS").unwrap_or(DEFAULT);
+            SEEDS.iter().copied().chain(first..first + count).collect()
+        }
+    };
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| live(*seed)));
+            let told = caught.unwrap_or_else(|_| Err("panicked, see above".into()));
+            let mut failures = failures.lock().expect("nobody panics with it");
+            if let Err(told) = told {
+                failures.push((*seed, told));
+            }
+            if failures.len() >= ENOUGH {
+                break;
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(seeds.len()) {
+            scope.spawn(work);
+        }
+    });
+    let mut failures = failures.into_inner().expect("nobody panicked with it");
+    failures.sort();
+    let each = failures.iter().map(|(seed, told)| {
+        let again =
+            format!("CRASH_SEED={seed} cargo test -p storage-journal --test crashes {test}");
+        format!("FAILED {told}\n  repeat: {again}\n")
+    });
+    let told: String = each.collect();
+    assert!(told.is_empty(), "{} of {} histories:\n{told}", failures.len(), seeds.len());
+}
