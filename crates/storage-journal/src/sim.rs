@@ -175,6 +175,11 @@ impl SimFs {
         self.disk().faults.push((fault, after));
     }
 
+    /// Forgets the faults that have not struck yet.
+    pub fn disarm(&self) {
+        self.disk().faults.clear();
+    }
+
     /// Lets every operation that changes something fail with `ReadOnlyFilesystem`, or no longer.
     pub fn set_read_only(&self, read_only: bool) {
         self.disk().read_only = read_only;

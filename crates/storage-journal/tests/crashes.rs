@@ -9,8 +9,14 @@
 //!  damage, space, answers, poisoned, costs     what has a name, each case on purpose
 //! ```
 
+#[path = "crashes/answers.rs"]
+mod answers;
 #[path = "crashes/chain.rs"]
 mod chain;
+#[path = "crashes/costs.rs"]
+mod costs;
+#[path = "crashes/damage.rs"]
+mod damage;
 #[path = "crashes/gaps.rs"]
 mod gaps;
 #[path = "crashes/history.rs"]
@@ -19,8 +25,14 @@ mod history;
 mod nosync;
 #[path = "crashes/oracle.rs"]
 mod oracle;
+#[path = "crashes/poisoned.rs"]
+mod poisoned;
 #[path = "crashes/seeds.rs"]
 mod seeds;
+#[path = "crashes/space.rs"]
+mod space;
+#[path = "crashes/writes.rs"]
+mod writes;
 
 use history::{Action, History};
 use storage_journal::sim::CrashModel;
@@ -85,5 +97,18 @@ fn a_start_that_ends_at_once_changes_nothing() {
             shown.stop(journal, false);
             assert_eq!(shown.difference(journal), None, "seed {seed}: replaying twice is once");
         }
+    }
+}
+
+#[test]
+fn clock_steps_of_ten_years_either_way_move_the_engine_clock_by_a_month_at_most() {
+    for seed in 0..30 {
+        let mut history = History::new(seed);
+        for _ in 0..8 {
+            for action in [Action::Write, Action::Idle, Action::ClockJump, Action::Kill] {
+                history.act(action).expect("the engine clock goes on");
+            }
+        }
+        history.finish().expect("the engine clock goes on");
     }
 }

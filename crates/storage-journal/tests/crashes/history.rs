@@ -17,7 +17,7 @@ use storage_journal::{Journal, OpenError, Options, recovery};
 use crate::chain::Chain;
 use crate::gaps;
 use crate::nosync::NoSync;
-use crate::oracle::{Excuse, Oracle, Told, Verdict};
+use crate::oracle::{Excuse, Oracle, Outcome, Told, Verdict};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,9 @@ impl History {
         let mut random = Random::new(seed.into());
         let sim = SimFs::new(seed);
         sim.poison_tails(random.chance(50));
+        if random.chance(50) {
+            sim.poison_free(&[".new", ".free"]);
+        }
         let options = Options {
             segment_bytes: (96 + random.below(64)) << 10,
             cache_bytes: [0, 8 << 10, 1 << 20][random.below(3) as usize],
@@ -270,7 +273,8 @@ impl History {
         Ok(())
     }
 
-    fn open(&mut self) -> Result<Journal, OpenError> {
+    /// Opens the engine, whatever it shows.
+    pub(crate) fn open(&mut self) -> Result<Journal, OpenError> {
         self.starts += 1;
         self.options.seed = u128::from(self.seed) << 64 | u128::from(self.starts);
         self.options.wall_ms += self.random.below(100_000).cast_signed();
@@ -370,7 +374,20 @@ impl History {
 
     /// Submits writes as one group and judges the answers.
     pub(crate) fn submit(&mut self, writes: Vec<storage::Write>) -> Result<Verdict, String> {
-        let Some(journal) = &self.journal else { return Ok(Verdict::Poisoned) };
+        self.submit_group(writes).map(|(verdict, _)| verdict)
+    }
+
+    /// Submits a write, judges the answer and gives it on.
+    pub(crate) fn submit_one(&mut self, write: storage::Write) -> Result<Outcome, String> {
+        let (_, mut results) = self.submit_group(vec![write])?;
+        results.pop().ok_or_else(|| "no answer".into())
+    }
+
+    fn submit_group(
+        &mut self,
+        writes: Vec<storage::Write>,
+    ) -> Result<(Verdict, Vec<Outcome>), String> {
+        let Some(journal) = &self.journal else { return Err("it does not run".into()) };
         let full = self.sim.counts().full;
         let again = writes.iter().map(copy).collect();
         let results = journal.commit_together(again);
@@ -380,10 +397,11 @@ impl History {
             // Nothing of what may get lost is shown, and the rest stays readable.
             self.check().map_err(|told| format!("poisoned: {told}"))?;
         }
-        Ok(verdict)
+        Ok((verdict, results))
     }
 
-    fn check(&mut self) -> Told {
+    /// The engine shows what it must.
+    pub(crate) fn check(&mut self) -> Told {
         match &self.journal {
             Some(journal) if !self.sim.is_dead() => self.oracle.check(journal),
             Some(_) | None => Ok(()),

@@ -1,0 +1,82 @@
+//! What durability costs: syncs before the start is done, syncs and bytes for what is written.
+
+use std::sync::Arc;
+
+use storage::{Engine, LogId, Mode, Op, suite};
+use storage_journal::sim::{CrashModel, SimFs};
+use storage_journal::{Journal, Options};
+
+use crate::writes::{create, durable, lazy, put, record};
+
+const LOG: LogId = LogId(1);
+const SEGMENT: u64 = 256 << 10;
+
+fn open(sim: &SimFs, seed: u128) -> Journal {
+    let options = Options { seed, segment_bytes: SEGMENT, ..Options::default() };
+    Journal::open_inline(Arc::new(sim.clone()), options).expect("a good disk")
+}
+
+#[test]
+fn a_start_is_ready_after_at_most_four_syncs() {
+    let mut sim = SimFs::new(1);
+    for start in 0..8 {
+        let journal = open(&sim, start);
+        let syncs = sim.counts_since_start().all_syncs();
+        assert!(syncs <= 4, "{syncs} syncs at start {start}");
+        suite::commit(&journal, durable([create(LOG, Mode::Durable)])).expect("space");
+        for _ in 0..start * 20 {
+            suite::commit(&journal, durable([record(LOG, (1, 3_000), &[])])).expect("space");
+        }
+        // Some of it is unproven at the next start.
+        suite::commit(&journal, lazy([put("k", 9_000)])).expect("space");
+        if start % 3 == 0 {
+            journal.close();
+        }
+        sim = sim.crash(if start % 2 == 0 { CrashModel::Kill } else { CrashModel::Power });
+    }
+}
+
+#[test]
+fn a_group_costs_one_write_and_one_sync() {
+    let sim = SimFs::new(1);
+    let journal = open(&sim, 1);
+    suite::commit(&journal, durable([create(LOG, Mode::Durable)])).expect("space");
+    let before = sim.counts();
+    for _ in 0..20 {
+        let writes = (0..50).map(|byte| durable([record(LOG, (byte, 40), &[])])).collect();
+        assert!(journal.commit_together(writes).iter().all(Result::is_ok));
+    }
+    let cost = sim.counts() - before;
+    assert_eq!((cost.writes, cost.all_syncs()), (20, 20));
+    assert!(cost.bytes_written <= 20 * 8 * 1024, "{} bytes", cost.bytes_written);
+}
+
+#[test]
+fn bytes_written_and_bytes_kept_stay_within_a_factor_of_what_lives() {
+    let sim = SimFs::new(1);
+    let journal = open(&sim, 1);
+    let (kept, length) = (200, 3_000);
+    let mut most = 0;
+    suite::commit(&journal, durable([create(LOG, Mode::Durable)])).expect("space");
+    suite::commit(&journal, durable([create(LogId(2), Mode::Durable)])).expect("space");
+    let before = sim.counts();
+    let count = 3_000;
+    for at in 0..count {
+        let end = journal.bounds(LOG).expect("exists").end;
+        let trim = Op::Trim { log: LOG, first: end.saturating_sub(kept) };
+        let mut ops = vec![record(LOG, (at as u8, length), &[]), trim];
+        if at % 100 == 0 {
+            ops.push(record(LogId(2), (1, 1_000), &[]));
+        }
+        suite::commit(&journal, durable(ops)).expect("space");
+        most = most.max(sim.taken_bytes() as u64);
+    }
+    // Each group takes a whole block: that is its cost and not the engine's.
+    let live = kept * 4096;
+    assert!(most <= 2 * live + 8 * SEGMENT, "{most} bytes for {live} that live");
+    let cost = sim.counts() - before;
+    let useful = count * 4096;
+    assert!(cost.bytes_written <= 2 * useful, "{} bytes for {useful}", cost.bytes_written);
+    let rolls = cost.bytes_written / SEGMENT + 50;
+    assert!(cost.all_syncs() <= count + 3 * rolls, "{} syncs", cost.all_syncs());
+}

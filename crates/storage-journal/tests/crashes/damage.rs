@@ -1,0 +1,161 @@
+//! Damage: what was proven and is not as written refuses the start, and is never shown.
+
+use std::sync::Arc;
+
+use storage::{Engine, LogId, Mode, ReadError, ReadLimits};
+use storage_journal::random::Random;
+use storage_journal::segment::FIRST_GROUP;
+use storage_journal::sim::{CrashModel, Fault, SimFs};
+use storage_journal::vfs::Vfs;
+use storage_journal::{Journal, OpenError, Options, recovery};
+
+use crate::chain::Chain;
+use crate::writes::{create, durable, put, record};
+
+const LOG: LogId = LogId(1);
+const ALL: ReadLimits = ReadLimits { max_bytes: 1 << 20, held: true };
+
+fn open(sim: &SimFs, seed: u128) -> Result<Journal, OpenError> {
+    let options = Options { seed, cache_bytes: 0, ..Options::default() };
+    Journal::open_inline(Arc::new(sim.clone()), options)
+}
+
+/// Two small groups of data, each synced, and the witness of the second.
+fn small_log() -> SimFs {
+    let sim = SimFs::new(1);
+    let journal = open(&sim, 1).expect("empty");
+    for ops in [vec![create(LOG, Mode::Durable), put("k", 20)], vec![record(LOG, (5, 60), &[])]] {
+        storage::suite::commit(&journal, durable(ops)).expect("space");
+    }
+    journal.idle();
+    drop(journal);
+    sim.crash(CrashModel::Kill)
+}
+
+fn is_damage(opened: &Result<Journal, OpenError>) -> bool {
+    match opened {
+        Err(OpenError::Recovery(error)) => match error {
+            recovery::OpenError::Corrupt { .. }
+            | recovery::OpenError::Header { .. }
+            | recovery::OpenError::Replay { .. } => true,
+            recovery::OpenError::Io { .. } => false,
+        },
+        Err(OpenError::InUse | OpenError::NotWritable(_) | OpenError::Thread(_)) | Ok(_) => false,
+    }
+}
+
+#[test]
+fn every_bit_of_a_small_log_that_is_proven_must_be_right() {
+    let sim = small_log();
+    let chain = Chain::read(&sim);
+    let proven: Vec<_> = chain.proven().collect();
+    assert_eq!(proven.len(), 2, "{chain:?}");
+    for group in proven {
+        let padding = group.range.start + group.header.length;
+        for byte in group.range.clone() {
+            // In the padding every byte is the same: one bit of each will do.
+            let bits = if byte < padding { 0..8 } else { byte as u8 % 8..byte as u8 % 8 + 1 };
+            for bit in bits {
+                assert!(sim.flip_bit(&group.name, byte, bit));
+                let opened = open(&sim, 2);
+                assert!(is_damage(&opened), "bit {bit} of byte {byte}: {opened:?}");
+                assert!(sim.flip_bit(&group.name, byte, bit));
+            }
+        }
+    }
+    assert_eq!(sim.counts_since_start().writes, 0, "a refused start changes nothing");
+    open(&sim, 2).expect("all is as it was");
+}
+
+#[test]
+fn a_segment_header_stands_twice_and_one_copy_may_be_damaged() {
+    let mut random = Random::new(1);
+    let name = small_log().list("").expect("alive").remove(0);
+    for seed in 0..200 {
+        let sim = small_log();
+        let (byte, bit) = (random.below(FIRST_GROUP / 2) as usize, seed as u8);
+        let other = byte + FIRST_GROUP as usize / 2;
+        assert!(sim.flip_bit(&name, if seed % 2 == 0 { byte } else { other }, bit));
+        drop(open(&sim.fork(1), 2).expect("the other copy is good"));
+        assert!(sim.flip_bit(&name, if seed % 2 == 0 { other } else { byte }, bit));
+        let opened = open(&sim, 2);
+        assert!(is_damage(&opened), "byte {byte}: {opened:?}");
+    }
+}
+
+#[test]
+fn a_running_engine_shows_damaged_records_to_nobody() {
+    let mut unreadable = 0;
+    for byte in 0..400 {
+        let sim = SimFs::new(1);
+        let journal = open(&sim, 1).expect("empty");
+        let ops = [create(LOG, Mode::Durable), record(LOG, (5, 100), &[])];
+        storage::suite::commit(&journal, durable(ops)).expect("space");
+        let name = sim.list("").expect("alive").remove(0);
+        let good = journal.read(LOG, 0, ALL).expect("good").remove(0);
+        assert!(sim.flip_bit(&name, FIRST_GROUP as usize + byte, byte as u8));
+        match journal.read(LOG, 0, ALL) {
+            Ok(read) => assert_eq!(read.first().map(|read| &read.bytes), Some(&good.bytes)),
+            Err(ReadError::Unreadable(_)) => unreadable += 1,
+            Err(error) => panic!("{error}"),
+        }
+        storage::suite::commit(&journal, durable([put("k", 20)])).expect("writes go on");
+    }
+    assert!(unreadable > 100, "{unreadable} of 400 bytes belong to the record");
+}
+
+#[test]
+fn a_group_of_another_life_of_the_disk_is_never_believed() {
+    // Both lives go on from the same log; the one writes a group, the other crashes before it.
+    let sim = small_log();
+    let (this, other) = (sim.fork(1), sim.fork(2));
+    let journal = open(&other, 2).expect("good");
+    storage::suite::commit(&journal, durable([put("stale", 20)])).expect("space");
+    let stale = Chain::read(&other).groups.pop().expect("just written");
+    let bytes = other.contents(&stale.name).expect("exists");
+    let journal = open(&this, 3).expect("good");
+    assert!(this.plant(&stale.name, stale.range.start, &bytes[stale.range.clone()]));
+    drop(journal);
+    let this = this.crash(CrashModel::Kill);
+    let journal = open(&this, 4).expect("what stands there is a torn tail");
+    assert_eq!(journal.get("one", b"stale"), None, "nobody has written it in this life");
+    assert!(journal.get("one", b"k").is_some());
+}
+
+#[test]
+fn a_start_that_cannot_read_says_so_and_changes_nothing() {
+    let names = small_log().list("").expect("alive");
+    for at in 0..40 {
+        let sim = small_log();
+        sim.inject(Fault::ReadFails, at);
+        match open(&sim, 2) {
+            Ok(_) => {
+                assert!(at > 4, "several reads are needed");
+                return;
+            }
+            Err(OpenError::Recovery(recovery::OpenError::Io { .. })) => {}
+            Err(error) => panic!("a failed read is no damage: {error}"),
+        }
+        assert_eq!(sim.list("").expect("alive"), names);
+        assert_eq!(sim.counts_since_start().writes, 0);
+        open(&sim, 3).expect("it was only once");
+    }
+    panic!("it never opens");
+}
+
+#[test]
+fn a_bad_sector_is_told_to_its_reader_and_the_rest_goes_on() {
+    let sim = SimFs::new(1);
+    let journal = open(&sim, 1).expect("empty");
+    storage::suite::commit(&journal, durable([create(LOG, Mode::Durable)])).expect("space");
+    for byte in 0..3 {
+        let write = durable([record(LOG, (byte, 100), &[])]);
+        storage::suite::commit(&journal, write).expect("space");
+    }
+    let second = Chain::read(&sim).groups.remove(2);
+    assert!(sim.spoil(&second.name, second.range.start, second.range.end));
+    let read = |offset| journal.read(LOG, offset, ReadLimits { max_bytes: 1, held: false });
+    assert!(read(0).is_ok() && read(2).is_ok());
+    assert!(matches!(read(1), Err(ReadError::Unreadable(_))), "{:?}", read(1));
+    storage::suite::commit(&journal, durable([record(LOG, (9, 100), &[])])).expect("space");
+}
