@@ -84,6 +84,32 @@ fn every_action_may_end_at_every_operation_of_the_disk() {
 }
 
 #[test]
+fn starts_may_end_anywhere_again_and_again_before_the_power_goes() {
+    for seed in 0..3 {
+        let mut before = History::new(seed);
+        for action in [Action::Write, Action::Write, Action::Kill] {
+            before.act(action).expect("a good disk");
+        }
+        let steps = (0..10).flat_map(|first| (0..10).map(move |second| [first, second]));
+        for (at, steps) in steps.enumerate() {
+            let mut twice = before.fork(at as u64);
+            for step in steps {
+                twice.sim.die_after(step);
+                twice.start().expect("it may end, but says nothing wrong");
+                twice.end(CrashModel::Kill);
+            }
+            // What the loss of power takes is a matter of luck: try it several times.
+            for luck in 0..8 {
+                let mut history = twice.fork(at as u64 * 100 + luck);
+                history.end(CrashModel::Power);
+                let told = history.finish();
+                assert_eq!(told, Ok(()), "seed {seed}, ended at {steps:?}, luck {luck}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_start_that_ends_at_once_changes_nothing() {
     for seed in 0..40 {
         let mut history = History::new(seed);

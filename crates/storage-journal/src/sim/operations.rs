@@ -224,7 +224,11 @@ impl VfsFile for SimFile {
     fn pwrite(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
         let position = index(position)?;
         let (mut disk, dies) = self.process.changing()?;
-        let part = |disk: &mut Disk| disk.random.below(bytes.len() as u64) as usize;
+        // An error says nothing of what was written before it: a part, nothing, or all.
+        let part = |disk: &mut Disk| match disk.random.chance(15) {
+            true => bytes.len(),
+            false => disk.random.below(bytes.len() as u64) as usize,
+        };
         let free = disk.free_bytes();
         let fitting = disk.file(self.inode)?.volatile().fitting(position, bytes.len(), free);
         let (taken, result) = if dies {
@@ -234,7 +238,7 @@ impl VfsFile for SimFile {
         } else if fitting == 0 && !bytes.is_empty() {
             (0, Err(disk.fail(io::ErrorKind::StorageFull)))
         } else if disk.strikes(Fault::ShortWrite) {
-            let taken = part(&mut disk).max(1).min(fitting);
+            let taken = part(&mut disk).clamp(1, fitting);
             (taken, Ok(taken))
         } else {
             (fitting, Ok(fitting))

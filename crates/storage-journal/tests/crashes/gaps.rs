@@ -1,9 +1,9 @@
 //! What the engine does not do yet, so that the histories step around it. Each constant goes with
-//! the fix: set to `true`, the histories fail today.
+//! the fix: set to `true`, tests fail today.
 
 /// Rule 3: a durable write that is refused for what it has seen (no such log, out of order,
 /// fenced) waits until what it has seen is durable.
 pub(crate) const NEGATIVE_ANSWERS_WAIT: bool = false;
 
-/// What is done in the background ends when there is no space, instead of trying for ever.
-pub(crate) const IDLE_ENDS_ON_A_FULL_DISK: bool = false;
+/// What nobody needs any more leaves the disk.
+pub(crate) const SPACE_COMES_BACK: bool = false;

@@ -15,9 +15,8 @@ use storage_journal::vfs::Vfs;
 use storage_journal::{Journal, OpenError, Options, recovery};
 
 use crate::chain::Chain;
-use crate::gaps;
 use crate::nosync::NoSync;
-use crate::oracle::{Excuse, Oracle, Outcome, Told, Verdict};
+use crate::oracle::{Excuse, Oracle, Outcome, Told, Verdict, copy};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +90,6 @@ pub(crate) struct History {
     journal: Option<Journal>,
     /// The engine's syncs reach the disk.
     syncs: bool,
-    /// The disk has a capacity.
-    filled: bool,
     starts: u64,
     options: Options,
     /// The last run has ended cleanly.
@@ -123,7 +120,6 @@ impl History {
             oracle: Oracle::new(),
             journal: None,
             syncs: true,
-            filled: false,
             starts: 0,
             options,
             clean: false,
@@ -147,7 +143,6 @@ impl History {
             oracle: self.oracle.clone(),
             journal: None,
             syncs: self.syncs,
-            filled: self.filled,
             starts: self.starts + 1_000 * (seed + 1),
             options: self.options,
             clean: self.clean,
@@ -168,7 +163,7 @@ impl History {
     pub(crate) fn finish(&mut self) -> Told {
         let model = self.crash_model();
         self.end(model);
-        self.set_capacity(None);
+        self.sim.set_capacity(None);
         self.start()?;
         match self.journal {
             Some(_) => Ok(()),
@@ -220,11 +215,11 @@ impl History {
             }
             Action::Fill => {
                 let left = self.random.below(64 << 10) as usize;
-                self.set_capacity(Some(self.sim.taken_bytes() + left));
+                self.sim.set_capacity(Some(self.sim.taken_bytes() + left));
                 Ok(())
             }
             Action::Free => {
-                self.set_capacity(None);
+                self.sim.set_capacity(None);
                 Ok(())
             }
             Action::FlipProven => self.flip_proven(),
@@ -241,11 +236,6 @@ impl History {
                 Ok(())
             }
         }
-    }
-
-    fn set_capacity(&mut self, capacity: Option<usize>) {
-        self.filled = capacity.is_some();
-        self.sim.set_capacity(capacity);
     }
 
     fn tell(&self, told: &str) -> String {
@@ -318,7 +308,7 @@ impl History {
     fn give_up(&mut self) -> Told {
         if !self.sim.is_dead() {
             self.end(CrashModel::Kill);
-            self.set_capacity(None);
+            self.sim.set_capacity(None);
         }
         Ok(())
     }
@@ -409,23 +399,18 @@ impl History {
     }
 
     fn idle(&mut self) -> Told {
-        if self.filled && !gaps::IDLE_ENDS_ON_A_FULL_DISK {
-            return Ok(());
-        }
         if let Some(journal) = self.running()? {
             journal.idle();
-            if !journal.stats().poisoned {
+            if !journal.stats().is_poisoned() {
                 self.oracle.durable();
             }
         }
         Ok(())
     }
 
-    /// The one place where a history drives what the engine does in the background: a step of it,
-    /// which shows nothing new and takes nothing away.
     fn maintain(&mut self) -> Told {
         if let Some(journal) = self.running()? {
-            journal.commit_together(Vec::new());
+            maintain(journal);
         }
         Ok(())
     }
@@ -434,7 +419,7 @@ impl History {
         let failures = self.sim.counts().failures;
         let Some(journal) = self.running()? else { return Ok(()) };
         journal.close();
-        let poisoned = journal.stats().poisoned;
+        let poisoned = journal.stats().is_poisoned();
         self.clean = !poisoned && !self.sim.is_dead() && self.sim.counts().failures == failures;
         if self.clean {
             self.oracle.durable();
@@ -484,6 +469,9 @@ impl History {
     }
 }
 
-fn copy(write: &storage::Write) -> storage::Write {
-    storage::Write { ops: write.ops.clone(), mode: write.mode }
+/// The one place that drives what the engine does in the background: a step of it, which shows
+/// nothing new and takes nothing away. Returns whether there is more to do.
+pub(crate) fn maintain(journal: &Journal) -> bool {
+    journal.commit_together(Vec::new());
+    false
 }

@@ -196,6 +196,13 @@ impl Oracle {
     }
 }
 
+const FULL: Outcome = Err(SubmitError::Full);
+
+/// The same write once more: writes are not cloned by accident.
+pub(crate) fn copy(write: &Write) -> Write {
+    Write { ops: write.ops.clone(), mode: write.mode }
+}
+
 /// What a group of writes does to a state, in the light of what each was told.
 struct Fold {
     /// The state after all that it can take.
@@ -213,21 +220,17 @@ struct Fold {
 impl Fold {
     fn of(model: Model, writes: &[Write], results: &[Outcome]) -> Self {
         let mut planned = model.clone();
-        let expected: Vec<_> = writes.iter().map(|write| planned.apply(write)).collect();
+        let expected = planned.apply_together(writes);
         let mut done = model;
-        let mut fits = writes.len() == results.len();
-        let mut waits = false;
-        for (write, result) in writes.iter().zip(results) {
-            if *result == Err(SubmitError::Full) {
-                continue;
-            }
-            let answer = done.apply(write);
-            waits |= match &answer {
-                Ok(_) => done.waits(write),
-                Err(_) => gaps::NEGATIVE_ANSWERS_WAIT && write.mode == Mode::Durable,
-            };
-            fits &= answer == *result;
-        }
+        let taken = writes.iter().zip(results).filter(|(_, told)| **told != FULL);
+        let (taken, told): (Vec<_>, Vec<_>) =
+            taken.map(|(write, told)| (copy(write), told.clone())).unzip();
+        let answers = done.apply_together(&taken);
+        let fits = writes.len() == results.len() && answers == told;
+        let waits = taken.iter().zip(&answers).any(|(write, answer)| match answer {
+            Ok(_) => done.waits(write),
+            Err(_) => gaps::NEGATIVE_ANSWERS_WAIT && write.mode == Mode::Durable,
+        });
         Self { planned, expected, done, fits, waits }
     }
 

@@ -2,7 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use model::subject::Subject;
-use storage::{Append, Body, CursorState, LogId, Mode, Op, Producer, StoredRecord, Write, batch};
+use storage::{
+    Append, Body, CursorState, LogId, Mode, Op, Producer, StoredRecord, Target, Write, batch,
+};
 
 /// A write of these operations that waits for the disk.
 pub(crate) fn durable(ops: impl Into<Vec<Op>>) -> Write {
@@ -35,8 +37,9 @@ fn subject() -> Subject {
 pub(crate) fn record(log: LogId, (byte, length): (u8, usize), queues: &[LogId]) -> Op {
     let tail = tail(&vec![byte; length]);
     let record = StoredRecord { subject: subject(), timestamp_ms: 1, tail };
-    let targets = queues.iter().map(|queue| (0, *queue)).collect();
-    Op::Append(Append { log, body: Body::Record(record), targets })
+    let targets =
+        queues.iter().map(|queue| Target { record: 0, queue: *queue, priority: 0 }).collect();
+    Op::Append(Append { log, body: Body::Record(record), targets, once: None })
 }
 
 /// A batch of one record by an idempotent producer.
@@ -44,11 +47,11 @@ pub(crate) fn produced(log: LogId, epoch: i16, first_sequence: i32) -> Op {
     let bytes = batch::build([(0, 1, tail(&first_sequence.to_le_bytes()))], false);
     let producer = Some(Producer { id: 3, epoch, first_sequence, count: 1 });
     let body = Body::Batch { bytes, subject: subject(), producer };
-    Op::Append(Append { log, body, targets: Vec::new() })
+    Op::Append(Append { log, body, targets: Vec::new(), once: None })
 }
 
 pub(crate) fn cursor(log: LogId, floor: u64) -> Op {
-    let state = Some(CursorState { floor, done: Vec::new() });
+    let state = Some(CursorState { floor, ..CursorState::default() });
     Op::Cursor { name: Bytes::from_static(b"c"), log, state }
 }
 
@@ -61,7 +64,7 @@ pub(crate) fn freeing(log: LogId, queue: LogId) -> Vec<Write> {
     vec![
         durable([Op::Settle { queue, places: vec![0, 1] }]),
         durable([cursor(log, 5)]),
-        durable([Op::Delete { log, offsets: vec![6, 7] }]),
+        durable([Op::Delete { log, ranges: std::iter::once(6..8).collect() }]),
         durable([Op::Trim { log, first: 4 }]),
         durable([Op::Remove { table: "one", key: Bytes::from_static(b"k") }]),
     ]
