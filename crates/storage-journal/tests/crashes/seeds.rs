@@ -14,7 +14,7 @@ use crate::oracle::Told;
 pub(crate) const SEEDS: &[u64] = &[];
 
 /// How many seeds are run when nobody asks for more.
-const DEFAULT: u64 = 200;
+const DEFAULT: u64 = 120;
 /// After so many failures the rest tells nothing new.
 const ENOUGH: usize = 5;
 
