@@ -172,7 +172,7 @@ class Run:
         if not quick:
             kafka.ask_positions(self.history, self.server.address("kafka"), GROUP, GROUP_PARTITIONS)
             if number > 1:
-                kafka.read_all(self.history, self.server.address("kafka"), PARTITIONS)
+                self.read_under_load()
         self.wait(self.rng.uniform(*(QUICK_SECONDS if quick else LOAD_SECONDS)))
         cut = self.wait_for_work()
         moment = time.monotonic() - begin
@@ -184,6 +184,25 @@ class Run:
             f" acknowledged {new['acked']:5}, unknown {new['unknown']:3}, read first {new['stored']:5},"
             f" delivered {new['delivered']:5}, again {new['redelivered']:4}, commits {new['committed']:3}"
         )
+
+    def read_under_load(self):
+        """Reads all logs from their start. Load pauses after a while: in a long run, what is written
+        while all is read would be more with each round."""
+        pause = time.monotonic() + LOAD_SECONDS[1]
+
+        def meanwhile():
+            if time.monotonic() > pause:
+                self.produce(False)
+
+        kafka.read_all(self.history, self.server.address("kafka"), PARTITIONS, meanwhile=meanwhile)
+        self.produce(True)
+
+    def produce(self, on):
+        for each in self.loads:
+            if on:
+                each.producing.set()
+            else:
+                each.producing.clear()
 
     def wait_for_work(self):
         """Until a random number of messages is in flight; bursts are over in milliseconds."""
@@ -199,8 +218,7 @@ class Run:
     # The end.
 
     def quiesce(self):
-        for each in self.loads:
-            each.producing.clear()
+        self.produce(False)
         open_ones = lambda: sum(each.open_count() for each in self.loads)
         # Not an assertion: what is still missing after it, the judge names.
         self.settle(lambda: open_ones() == 0, "all answers")
@@ -236,8 +254,7 @@ class Run:
     def everything(self):
         self.prepare()
         # One message each, so that all views are there.
-        for each in self.loads:
-            each.producing.set()
+        self.produce(True)
         wait_until(lambda: self.alive() and all(self.history.acked[p] for p in self.producers()), "a first message", 20)
         for number in range(1, self.options.rounds + 1):
             self.one_round(number)

@@ -10,7 +10,8 @@ from history import ident
 from .base import Load, Pace
 
 OPEN_MAX = 1_000
-WHOLE_SECONDS = 30
+# A reader of everything that gets nothing for so long is stuck.
+STUCK_SECONDS = 30
 # A group's member that the server forgot finds out at its next heartbeat.
 CLIENT = {
     "reconnect.backoff.ms": 10,
@@ -176,7 +177,7 @@ def ask_positions(history, address, group, partitions):
     consumer.close()
 
 
-def read_all(history, address, partitions, final=False):
+def read_all(history, address, partitions, final=False, meanwhile=lambda: None):
     """Reads partitions from their start to the end that they have when it is reached."""
     more = {
         # Without a group's name librdkafka makes no consumer; this one joins and commits nothing.
@@ -194,11 +195,14 @@ def read_all(history, address, partitions, final=False):
     left = {f"{topic}/{partition}" for topic, partition in partitions}
     runs = Runs(history)
     runs.positions = dict.fromkeys(left, 0)
-    deadline = time.monotonic() + WHOLE_SECONDS
+    deadline = time.monotonic() + STUCK_SECONDS
     while left:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not read to the end within {WHOLE_SECONDS} s: {sorted(left)}")
+            raise TimeoutError(f"nothing read for {STUCK_SECONDS} s, and not the end: {sorted(left)}")
+        meanwhile()
         messages = consumer.consume(10_000, 0.01)
+        if messages:
+            deadline = time.monotonic() + STUCK_SECONDS
         runs.add(messages)
         for message in messages:
             error = message.error()
