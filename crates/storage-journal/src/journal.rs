@@ -1,10 +1,9 @@
 //! The engine: a lane behind a bounded queue, and readers beside it.
 
 use std::collections::VecDeque;
-use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,45 +12,21 @@ use model::filter::Filter;
 use model::subject::Subject;
 use storage::memory::query::Search;
 use storage::{
-    Bounds, CursorState, Done, Engine, EngineStats, LogId, Offset, Policy, ReadError, ReadLimits,
-    Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write,
+    Bounds, CursorState, Done, Engine, EngineStats, LogId, Mode, Offset, Policy, ReadError,
+    ReadLimits, Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write,
 };
 
 use crate::lane::{Lane, Options, Outcome, weight};
-use crate::recovery;
+use crate::maintenance::Maintenance;
+pub use crate::open::{LOCK_FILE, OpenError};
+use crate::open::{Opened, open};
 use crate::vfs::{Lock, Vfs};
 use crate::view::View;
 
-/// The name of the file whose lock says that a server uses the folder.
-pub const LOCK_FILE: &str = "lock";
+/// Maintenance looks around at least so often.
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(1);
 /// A group is not filled beyond this, so that the first in it does not wait for the last.
 const GROUP_BYTES: usize = 1 << 20;
-
-/// Why a journal was not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it open.
-    #[error("the data folder is in use by another server")]
-    InUse,
-    /// The folder takes no files.
-    #[error("the data folder cannot be written: {0}")]
-    NotWritable(#[source] io::Error),
-    /// What is in it cannot be believed, or cannot be read.
-    #[error("{}", describe(.0))]
-    Recovery(#[source] recovery::OpenError),
-    /// No thread could be started.
-    #[error("the journal's thread cannot be started: {0}")]
-    Thread(#[source] io::Error),
-}
-
-fn describe(error: &recovery::OpenError) -> String {
-    match error {
-        recovery::OpenError::Io { source, .. } => format!("{error}: {source}"),
-        recovery::OpenError::Corrupt { .. }
-        | recovery::OpenError::Header { .. }
-        | recovery::OpenError::Replay { .. } => error.to_string(),
-    }
-}
 
 /// The storage engine on segment files.
 #[derive(Debug)]
@@ -63,10 +38,16 @@ pub struct Journal {
 
 #[derive(Debug)]
 enum Writer {
-    /// A thread of its own commits what comes in.
-    Thread { feed: Arc<Feed>, lane: Mutex<Option<thread::JoinHandle<()>>> },
+    /// Threads of its own commit what comes in, and maintain what is there.
+    Thread { feed: Arc<Feed>, threads: Mutex<Option<Threads>> },
     /// Each call commits on the caller's thread: what a deterministic test needs.
-    Inline(Mutex<Lane>),
+    Inline(Mutex<Lane>, Mutex<Maintenance>),
+}
+
+#[derive(Debug)]
+struct Threads {
+    lane: thread::JoinHandle<()>,
+    maintenance: thread::JoinHandle<()>,
 }
 
 impl Journal {
@@ -76,14 +57,18 @@ impl Journal {
     ///
     /// [`OpenError`]; its text is one line for the operator.
     pub fn open(vfs: Arc<dyn Vfs>, options: Options) -> Result<Self, OpenError> {
-        let (lane, view, lock) = open(vfs, &options)?;
+        let Opened { lane, view, mut maintenance, lock } = open(vfs, &options)?;
         let feed = Arc::new(Feed::new(options));
         let (theirs, their_view) = (feed.clone(), view.clone());
         let thread = thread::Builder::new().name("lane".into());
         let lane =
             thread.spawn(move || theirs.run(lane, &their_view)).map_err(OpenError::Thread)?;
-        let writer = Writer::Thread { feed, lane: Mutex::new(Some(lane)) };
-        Ok(Self { view, writer, _lock: lock })
+        let (theirs, their_view) = (feed.clone(), view.clone());
+        let thread = thread::Builder::new().name("maintenance".into());
+        let maintain = move || maintain(&mut maintenance, &theirs, &their_view);
+        let maintenance = thread.spawn(maintain).map_err(OpenError::Thread)?;
+        let threads = Mutex::new(Some(Threads { lane, maintenance }));
+        Ok(Self { view, writer: Writer::Thread { feed, threads }, _lock: lock })
     }
 
     /// As [`Self::open`], without a thread: every write is committed by the call that submits it.
@@ -92,15 +77,16 @@ impl Journal {
     ///
     /// [`OpenError`].
     pub fn open_inline(vfs: Arc<dyn Vfs>, options: Options) -> Result<Self, OpenError> {
-        let (lane, view, lock) = open(vfs, &options)?;
-        Ok(Self { view, writer: Writer::Inline(Mutex::new(lane)), _lock: lock })
+        let Opened { lane, view, maintenance, lock } = open(vfs, &options)?;
+        let writer = Writer::Inline(Mutex::new(lane), Mutex::new(maintenance));
+        Ok(Self { view, writer, _lock: lock })
     }
 
     /// Commits several writes as one group; only without a thread.
     ///
     /// Returns what became of each, or nothing when the journal has a thread.
     pub fn commit_together(&self, writes: Vec<Write>) -> Vec<Outcome> {
-        let Writer::Inline(lane) = &self.writer else { return Vec::new() };
+        let Writer::Inline(lane, _) = &self.writer else { return Vec::new() };
         let results = Arc::new(Mutex::new(Vec::new()));
         let told = |write| {
             let results = results.clone();
@@ -111,9 +97,21 @@ impl Journal {
         std::mem::take(&mut *guard(&results))
     }
 
+    /// Does one step of maintenance, and says whether there was something to do; only without
+    /// threads.
+    pub fn maintain(&self) -> bool {
+        let Writer::Inline(lane, maintenance) = &self.writer else { return false };
+        let settle = || {
+            let mut lane = guard(lane);
+            lane.flush();
+            !lane.is_poisoned()
+        };
+        guard(maintenance).step(&settle)
+    }
+
     /// Does what the thread would do after a while without writes; only without a thread.
     pub fn idle(&self) {
-        if let Writer::Inline(lane) = &self.writer {
+        if let Writer::Inline(lane, _) = &self.writer {
             let mut lane = guard(lane);
             if lane.is_unsynced() {
                 lane.flush();
@@ -129,30 +127,23 @@ fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-type Opened = (Lane, Arc<View>, Box<dyn Lock>);
-
-fn open(vfs: Arc<dyn Vfs>, options: &Options) -> Result<Opened, OpenError> {
-    let lock = vfs.lock(LOCK_FILE).map_err(|error| {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            OpenError::InUse
-        } else {
-            OpenError::NotWritable(error)
-        }
-    })?;
-    let (lane, view) = Lane::open(vfs, options).map_err(|error| match error {
-        recovery::OpenError::Io { source, .. } if is_refusal(&source) => {
-            OpenError::NotWritable(source)
-        }
-        recovery::OpenError::Io { .. }
-        | recovery::OpenError::Corrupt { .. }
-        | recovery::OpenError::Header { .. }
-        | recovery::OpenError::Replay { .. } => OpenError::Recovery(error),
-    })?;
-    Ok((lane, view, lock))
-}
-
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+/// The thread of maintenance.
+fn maintain(maintenance: &mut Maintenance, feed: &Feed, view: &View) {
+    let settle = || {
+        let (sender, receiver) = mpsc::channel();
+        let write = Write { ops: Vec::new(), mode: Mode::Durable };
+        feed.submit(
+            view,
+            write,
+            Box::new(move |result| {
+                let _ = sender.send(result.is_ok());
+            }),
+        );
+        receiver.recv().unwrap_or(false)
+    };
+    while view.wake.wait(MAINTENANCE_EVERY) {
+        while maintenance.step(&settle) && !view.wake.is_ended() {}
+    }
 }
 
 /// The queue before the lane's thread.
@@ -301,7 +292,7 @@ impl Engine for Journal {
     fn submit(&self, write: Write, done: Done) {
         match &self.writer {
             Writer::Thread { feed, .. } => feed.submit(&self.view, write, done),
-            Writer::Inline(lane) => guard(lane).commit(vec![(write, done)]),
+            Writer::Inline(lane, _) => guard(lane).commit(vec![(write, done)]),
         }
     }
 
@@ -387,20 +378,26 @@ impl Engine for Journal {
     }
 
     fn stats(&self) -> EngineStats {
-        self.view.counters.stats()
+        let mut stats = self.view.counters.stats();
+        stats.figures = self.view.figures();
+        stats
     }
 
     fn close(&self) {
         match &self.writer {
-            Writer::Thread { feed, lane } => {
-                feed.close();
-                if let Some(lane) = guard(lane).take()
-                    && lane.join().is_err()
-                {
-                    tracing::error!("the lane's thread has panicked");
+            Writer::Thread { feed, threads } => {
+                self.view.wake.end();
+                if let Some(threads) = guard(threads).take() {
+                    if threads.maintenance.join().is_err() {
+                        tracing::error!("the maintenance thread has panicked");
+                    }
+                    feed.close();
+                    if threads.lane.join().is_err() {
+                        tracing::error!("the lane's thread has panicked");
+                    }
                 }
             }
-            Writer::Inline(lane) => guard(lane).close(),
+            Writer::Inline(lane, _) => guard(lane).close(),
         }
     }
 }

@@ -23,11 +23,13 @@ use storage::{Committed, Done, SubmitError, Write};
 use crate::entry;
 use crate::frame::{BadFrame, FrameKind};
 use crate::group::GroupBuilder;
+use crate::maintenance::Policy;
 use crate::random::Random;
 use crate::recovery::{self, OpenError, RecoveredGroup, Start};
+use crate::units::Units;
 use crate::vfs::Vfs;
 use crate::view::{Counters, Spot, View};
-use crate::wal::{Clocks, Placed, Wal, WalOptions, WriteError};
+use crate::wal::{Clocks, Placed, Segments, Wal, WalOptions, WriteError};
 
 /// How many offsets a lease holds ahead (storage rule 6).
 const LEASE: u64 = 1 << 20;
@@ -45,6 +47,16 @@ pub struct Options {
     pub pending_bytes: usize,
     /// Bytes of the newest batches that are kept for readers.
     pub cache_bytes: usize,
+    /// Bytes of indexes of resting files that are kept for readers.
+    pub index_bytes: usize,
+    /// Full segments beyond which the oldest are drained to resting files, down to half of that.
+    pub drain_segments: usize,
+    /// A log of which so many bytes are drained at once gets a file of its own.
+    pub hot_bytes: u64,
+    /// Bytes that draining and merging copy in a second, at most; 0 for as fast as it goes.
+    pub drain_bytes_per_second: u64,
+    /// Changed rows of the state that are worth a checkpoint of their own.
+    pub checkpoint_rows: usize,
     /// After this time what was written asynchronously is synced.
     pub sync_interval: Duration,
     /// After this time without a write an empty group witnesses the last one.
@@ -61,10 +73,27 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             pending_bytes: 64 << 20,
             cache_bytes: 16 << 20,
+            index_bytes: 16 << 20,
+            drain_segments: 8,
+            hot_bytes: 4 << 20,
+            drain_bytes_per_second: 256 << 20,
+            checkpoint_rows: 100_000,
             sync_interval: Duration::from_millis(50),
             witness_interval: Duration::from_secs(1),
             seed: 0,
             wall_ms: 0,
+        }
+    }
+}
+
+impl Options {
+    /// How maintenance works.
+    pub(crate) fn maintenance(&self) -> Policy {
+        Policy {
+            segments: self.drain_segments.max(2),
+            hot_bytes: self.hot_bytes,
+            bytes_per_second: self.drain_bytes_per_second,
+            changed_rows: self.checkpoint_rows,
         }
     }
 }
@@ -94,16 +123,19 @@ impl Lane {
     pub(crate) fn open(
         vfs: Arc<dyn Vfs>,
         options: &Options,
+        (mut state, units): (State<Spot>, Units),
+        oldest: u64,
     ) -> Result<(Self, Arc<View>), OpenError> {
-        let mut state = State::new();
         let start = Start {
             options: WalOptions { segment_bytes: options.segment_bytes.min(1 << 30) },
             uuids: Random::new(options.seed),
             wall_ms: options.wall_ms,
+            oldest,
         };
         let (wal, clocks) = recovery::open(vfs, start, &mut |group| replay(&mut state, &group))?;
         state.finish_replay();
-        let view = Arc::new(View::new(state, wal.segments(), options.cache_bytes, clocks));
+        let view = Arc::new(View::new(state, (wal.segments(), units), options.cache_bytes, clocks));
+        view.needed_from.store(oldest, Ordering::Relaxed);
         let lane = Self {
             wal,
             view: view.clone(),
@@ -251,6 +283,7 @@ impl Lane {
         let clocks = self.clocks();
         let oldest = self.view.needed_from.load(Ordering::Relaxed);
         self.wal.roll(oldest, clocks)?;
+        self.view.wake.call();
         self.unsynced = false;
         Counters::add(&self.view.counters.syncs, 2);
         Ok(())
@@ -308,6 +341,16 @@ impl Lane {
                 SubmitError::Poisoned
             }
         }
+    }
+
+    /// The segments, for readers.
+    pub(crate) fn segments(&self) -> Segments {
+        self.wal.segments()
+    }
+
+    /// Whether a sync has failed.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.wal.poisoned()
     }
 
     /// Whether written groups wait for a sync that no write asks for.

@@ -19,21 +19,29 @@
 //! Everything that touches a disk goes through [`vfs::Vfs`], so that the whole engine runs on the
 //! simulated disk of [`sim`].
 
+mod checkpoint;
+mod drain;
 mod entry;
 mod fields;
 pub mod frame;
 pub mod group;
 pub mod journal;
 mod lane;
+mod maintenance;
 pub mod manifest;
+mod merge;
+mod open;
 pub mod random;
 pub mod recovery;
 pub mod rest;
+mod rows;
 pub mod segment;
 pub mod sim;
+mod units;
 pub mod vfs;
 mod view;
 pub mod wal;
 
-pub use journal::{Journal, OpenError};
+pub use journal::Journal;
 pub use lane::Options;
+pub use open::{LoadError, OpenError};

@@ -91,6 +91,8 @@ pub struct Start {
     pub uuids: Random,
     /// Wall clock now.
     pub wall_ms: i64,
+    /// Segments below this sequence are not needed.
+    pub oldest: u64,
 }
 
 /// Downtime that the engine clock believes (storage rule 16).
@@ -104,8 +106,8 @@ const DOWNTIME_MS_MAX: i64 = 30 * 24 * 3600 * 1000;
 ///
 /// [`OpenError`]; the existing segments are unchanged then.
 pub fn open(vfs: Arc<dyn Vfs>, start: Start, visit: Visit<'_>) -> Result<(Wal, Clocks), OpenError> {
-    let Start { options, mut uuids, wall_ms } = start;
-    let chain = Chain::find(vfs.as_ref())?;
+    let Start { options, mut uuids, wall_ms, oldest } = start;
+    let chain = Chain::find(vfs.as_ref(), oldest)?;
     let Some(newest) = chain.segments.last().cloned() else {
         let clocks = Clocks { engine_ms: wall_ms, wall_ms };
         let header = first_header(uuids.uuid(), clocks);
@@ -136,7 +138,7 @@ pub fn open(vfs: Arc<dyn Vfs>, start: Start, visit: Visit<'_>) -> Result<(Wal, C
         durable_lsn: last_lsn,
         clock_ms: clocks.engine_ms,
         wall_ms,
-        oldest: newest.header.oldest,
+        oldest: newest.header.oldest.max(oldest),
     };
     let copied = Copied::build(&tail, &header)?;
     // The process that has ended may have created the newest segment without living to sync the
@@ -212,7 +214,7 @@ struct Chain {
 }
 
 impl Chain {
-    fn find(vfs: &dyn Vfs) -> Result<Self, OpenError> {
+    fn find(vfs: &dyn Vfs, needed_from: u64) -> Result<Self, OpenError> {
         let names = vfs
             .list("")
             .map_err(|source| OpenError::Io { what: "listing the data folder".into(), source })?;
@@ -224,6 +226,7 @@ impl Chain {
         }
         found.sort_by_key(|(segment, _)| segment.header.sequence);
         let oldest = found.last().map_or(0, |(segment, _)| segment.header.oldest);
+        let oldest = oldest.max(needed_from);
         let mut segments: Vec<Arc<Segment>> = Vec::new();
         for (segment, name) in found {
             if segment.header.sequence < oldest {

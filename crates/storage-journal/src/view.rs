@@ -2,17 +2,20 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 use model::filter::Filter;
 use storage::memory::query::{Miss, Query, Search, Source};
 use storage::memory::state::{Found, Hidden, Place, Run, State};
-use storage::{EngineStats, Health, LogId, Offset, ReadError, StoredBatch};
+use storage::{EngineStats, Figure, Health, LogId, Offset, ReadError, StoredBatch};
 
 use crate::entry;
+use crate::units::Units;
 use crate::wal::{Clocks, Segments};
 
 /// Where the bytes of a batch are.
@@ -52,10 +55,52 @@ pub(crate) struct View {
     state: RwLock<State<Spot>>,
     segments: Segments,
     cache: Mutex<Cache>,
+    pub(crate) units: Units,
     pub(crate) counters: Counters,
     /// Segments below this sequence are not needed.
     pub(crate) needed_from: AtomicU64,
+    /// Wakes the thread of maintenance.
+    pub(crate) wake: Wake,
     started: (Instant, Clocks),
+}
+
+/// Wakes a thread, and ends it.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    called: Mutex<(bool, bool)>,
+    bell: Condvar,
+}
+
+impl Wake {
+    fn called(&self) -> MutexGuard<'_, (bool, bool)> {
+        self.called.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is something to do.
+    pub(crate) fn call(&self) {
+        self.called().0 = true;
+        self.bell.notify_one();
+    }
+
+    /// There is nothing to do any more.
+    pub(crate) fn end(&self) {
+        self.called().1 = true;
+        self.bell.notify_one();
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.called().1
+    }
+
+    /// Waits for a call or that long; false at the end.
+    pub(crate) fn wait(&self, patience: Duration) -> bool {
+        let called = self.called();
+        let idle = |called: &mut (bool, bool)| !called.0 && !called.1;
+        let waited = self.bell.wait_timeout_while(called, patience, idle);
+        let (mut called, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        called.0 = false;
+        !called.1
+    }
 }
 
 /// Counters that the lane writes and anybody reads.
@@ -65,7 +110,17 @@ pub(crate) struct Counters {
     pub(crate) syncs: AtomicU64,
     pub(crate) written_bytes: AtomicU64,
     pub(crate) padding_bytes: AtomicU64,
+    /// Of the write-ahead log.
     pub(crate) disk_bytes: AtomicU64,
+    /// Of the units in the manifest.
+    pub(crate) unit_bytes: AtomicU64,
+    /// Of the state tables.
+    pub(crate) state_bytes: AtomicU64,
+    /// Written to units and state tables.
+    pub(crate) rested_bytes: AtomicU64,
+    pub(crate) drains: AtomicU64,
+    pub(crate) merges: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
     pub(crate) pending_bytes: AtomicU64,
     pub(crate) poisoned: AtomicBool,
 }
@@ -82,7 +137,8 @@ impl Counters {
             syncs: read(&self.syncs),
             written_bytes: read(&self.written_bytes),
             padding_bytes: read(&self.padding_bytes),
-            disk_bytes: read(&self.disk_bytes),
+            rested_bytes: read(&self.rested_bytes),
+            disk_bytes: read(&self.disk_bytes) + read(&self.unit_bytes) + read(&self.state_bytes),
             pending_bytes: read(&self.pending_bytes),
             health: match self.poisoned.load(Ordering::Relaxed) {
                 true => Health::Poisoned,
@@ -96,16 +152,18 @@ impl Counters {
 impl View {
     pub(crate) fn new(
         state: State<Spot>,
-        segments: Segments,
+        (segments, units): (Segments, Units),
         cache_bytes: usize,
         clocks: Clocks,
     ) -> Self {
         Self {
             state: RwLock::new(state),
             segments,
+            units,
             cache: Mutex::new(Cache::new(cache_bytes)),
             counters: Counters::default(),
             needed_from: AtomicU64::new(0),
+            wake: Wake::default(),
             started: (Instant::now(), clocks),
         }
     }
@@ -130,6 +188,30 @@ impl View {
         Query { state: &self.state, source: self }
     }
 
+    /// Figures of the engine's own.
+    pub(crate) fn figures(&self) -> Vec<Figure> {
+        let hits = self.units.hits();
+        let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        let (rows, files) = {
+            let state = self.state();
+            (state.changed_rows(), state.file_count())
+        };
+        let figure = |name, about, value| Figure { name, about, value };
+        vec![
+            figure("wal_bytes", "Bytes of the log's segments.", counter(&self.counters.disk_bytes)),
+            figure("unit_bytes", "Bytes of resting files.", counter(&self.counters.unit_bytes)),
+            figure("state_bytes", "Bytes of state tables.", counter(&self.counters.state_bytes)),
+            figure("units", "Resting files in use.", files as f64),
+            figure("drains_total", "Drains of segments.", counter(&self.counters.drains)),
+            figure("merges_total", "Merges of resting files.", counter(&self.counters.merges)),
+            figure("checkpoints_total", "Checkpoints.", counter(&self.counters.checkpoints)),
+            figure("changed_rows", "Rows that the next checkpoint writes.", rows as f64),
+            figure("index_cache_bytes", "Indexes of runs in memory.", hits.bytes as f64),
+            figure("index_cache_hits_total", "Indexes found in memory.", hits.found as f64),
+            figure("index_cache_misses_total", "Indexes read from disk.", hits.missed as f64),
+        ]
+    }
+
     /// The clocks now.
     pub(crate) fn clocks(&self) -> Clocks {
         let (instant, clocks) = self.started;
@@ -141,55 +223,79 @@ impl View {
     }
 }
 
-/// Reading from resting files is not there yet.
-fn no_run<T>() -> Result<T, Miss> {
-    Err(Miss::Failed(ReadError::Unreadable("nothing rests".into())))
-}
-
-impl Source<Spot> for View {
-    fn fetch(&self, log: LogId, found: &Found<Spot>) -> Result<Bytes, Miss> {
-        let (segment, position, length) = match &found.place {
+impl View {
+    /// The bytes of a batch in the write-ahead log or in memory.
+    pub(crate) fn fetch_spot(&self, spot: &Spot) -> Result<Bytes, Miss> {
+        let (segment, position, length) = match spot {
             Spot::Memory(bytes) => return Ok(Bytes::clone(bytes)),
             Spot::Disk { segment, position, length } => (*segment, *position, *length),
         };
-        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bytes) = cached.get((log, found.base)) {
-            return Ok(bytes);
-        }
-        drop(cached);
         let segment = self.segments.get(segment.into()).ok_or(Miss::Moved)?;
         let unreadable = |error: String| Miss::Failed(ReadError::Unreadable(error));
         let frame = segment.read_frame(position.into(), length as usize);
         let frame = frame.map_err(|error| unreadable(error.to_string()))?;
         entry::payload(&frame).map_err(|error| unreadable(error.to_string()))
     }
+}
 
-    fn read(&self, _: &Run, _: Offset, _: usize) -> Result<Vec<StoredBatch>, Miss> {
-        no_run()
+impl Source<Spot> for View {
+    fn fetch(&self, log: LogId, found: &Found<Spot>) -> Result<Bytes, Miss> {
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = cached.get((log, found.base)) {
+            return Ok(bytes);
+        }
+        drop(cached);
+        self.fetch_spot(&found.place)
     }
 
-    fn next(&self, _: &Run, _: &Filter, _: Offset, _: &Hidden) -> Result<Option<Offset>, Miss> {
-        no_run()
+    fn read(&self, run: &Run, from: Offset, max_bytes: usize) -> Result<Vec<StoredBatch>, Miss> {
+        self.units.read(run, from, max_bytes)
     }
 
-    fn last(&self, _: &Run, _: &Filter, _: Offset, _: &Hidden) -> Result<Option<Offset>, Miss> {
-        no_run()
+    fn next(
+        &self,
+        run: &Run,
+        filter: &Filter,
+        from: Offset,
+        hidden: &Hidden,
+    ) -> Result<Option<Offset>, Miss> {
+        self.units.next(run, filter, from, hidden)
     }
 
-    fn offsets(&self, _: &Run, _: &Search<'_>, _: &Hidden) -> Result<Vec<Offset>, Miss> {
-        no_run()
+    fn last(
+        &self,
+        run: &Run,
+        filter: &Filter,
+        before: Offset,
+        hidden: &Hidden,
+    ) -> Result<Option<Offset>, Miss> {
+        self.units.last(run, filter, before, hidden)
     }
 
-    fn count(&self, _: &Run, _: &Search<'_>, _: &Hidden) -> Result<u64, Miss> {
-        no_run()
+    fn offsets(
+        &self,
+        run: &Run,
+        search: &Search<'_>,
+        hidden: &Hidden,
+    ) -> Result<Vec<Offset>, Miss> {
+        self.units.offsets(run, search, hidden)
     }
 
-    fn at_or_after(&self, _: &Run, _: Offset, _: i64) -> Result<Option<StoredBatch>, Miss> {
-        no_run()
+    fn count(&self, run: &Run, search: &Search<'_>, hidden: &Hidden) -> Result<u64, Miss> {
+        self.units.count(run, search, hidden)
     }
 
-    fn appended_since(&self, _: &Run, _: i64) -> Result<Offset, Miss> {
-        no_run()
+    fn at_or_after(
+        &self,
+        run: &Run,
+        from: Offset,
+        timestamp_ms: i64,
+    ) -> Result<Option<StoredBatch>, Miss> {
+        self.units.at_or_after(run, from, timestamp_ms)
+    }
+
+    fn appended_since(&self, run: &Run, clock_ms: i64) -> Result<Offset, Miss> {
+        self.units.appended_since(run, clock_ms)
     }
 }
 

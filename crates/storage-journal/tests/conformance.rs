@@ -155,6 +155,103 @@ fn one_sync_serves_all_writes_that_wait_for_it() {
     assert_eq!((journal.stats().commits, journal.stats().syncs), (1, 1));
 }
 
+fn append(log: u64, value: &[u8]) -> Op {
+    use storage::{Append, Body, StoredRecord};
+    let mut tail = bytes::BytesMut::new();
+    storage::batch::put_varint(&mut tail, -1);
+    storage::batch::put_varint(&mut tail, value.len() as i32);
+    tail.extend_from_slice(value);
+    storage::batch::put_varint(&mut tail, 0);
+    let subject = model::subject::Subject::from_canonical(Bytes::from_static(b"a")).expect("valid");
+    let record = StoredRecord { subject, timestamp_ms: 1, tail: tail.freeze() };
+    Op::Append(Append {
+        log: LogId(log),
+        body: Body::Record(record),
+        targets: Vec::new(),
+        once: None,
+    })
+}
+
+fn durable(ops: Vec<Op>) -> Write {
+    Write { ops, mode: Mode::Durable }
+}
+
+#[test]
+fn dead_segments_are_reclaimed_although_old_rows_and_records_live_on() {
+    let sim = SimFs::new(1);
+    let mut model = suite::Model::default();
+    let mut most = 0;
+    for restart in 0..3 {
+        let vfs = Arc::new(sim.clone());
+        let options = Options { drain_segments: 3, ..options() };
+        let journal = Journal::open_inline(vfs, options).expect("opens");
+        model.stop(&journal, true);
+        let commit = |model: &mut suite::Model, write: Write| {
+            let expected = model.apply(&write);
+            assert_eq!(suite::commit(&journal, write), expected);
+        };
+        let put = |key: String| Op::Put { table: "one", key: key.into(), value: Bytes::from("v") };
+        let create = |log| Op::CreateLog { log: LogId(log), mode: Mode::Durable, first: 0 };
+        commit(&mut model, durable(vec![create(1), create(2), put(format!("row {restart}"))]));
+        commit(&mut model, durable(vec![append(1, b"kept for ever")]));
+        for at in 0..1_500_u64 {
+            let end = journal.bounds(LogId(2)).expect("exists").end;
+            let trim = Op::Trim { log: LogId(2), first: end.saturating_sub(5) };
+            let mut ops = vec![append(2, &[at as u8; 3_000]), trim];
+            if at % 500 == 0 {
+                ops.push(append(1, b"kept as well"));
+            }
+            commit(&mut model, durable(ops));
+            while journal.maintain() {}
+            most = most.max(sim.bytes());
+        }
+        assert_eq!(model.difference(&journal), None);
+        journal.close();
+    }
+    // Segments of 128 KiB: three sealed, the current one, the manifest and what rests.
+    assert!(most < 8 * (128 << 10) + (1 << 20), "{most} bytes at most");
+    let journal = Journal::open_inline(Arc::new(sim.clone()), options()).expect("opens");
+    model.stop(&journal, true);
+    assert_eq!(model.difference(&journal), None);
+}
+
+#[test]
+fn random_writes_survive_much_draining_and_many_restarts() {
+    let seeds = std::env::var("DRAIN_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for seed in 0..seeds.unwrap_or(2) {
+        let sim = SimFs::new(seed);
+        let mut model = suite::Model::default();
+        let mut generator = suite::Generator::new(seed);
+        let mut drains = 0;
+        for round in 0..6 {
+            let options = Options {
+                segment_bytes: 24 << 10,
+                drain_segments: 2,
+                hot_bytes: 6 << 10,
+                checkpoint_rows: 60,
+                ..options()
+            };
+            let journal = Journal::open_inline(Arc::new(sim.clone()), options).expect("opens");
+            model.stop(&journal, true);
+            assert_eq!(model.difference(&journal), None, "seed {seed} round {round}: opened");
+            for step in 0..150 {
+                let write = generator.write(&model);
+                let told = format!("seed {seed} round {round} step {step}: {write:?}");
+                let expected = model.apply(&write);
+                assert_eq!(suite::commit(&journal, write), expected, "{told}");
+                if generator.below(3) == 0 && journal.maintain() {
+                    drains += 1;
+                    assert_eq!(model.difference(&journal), None, "{told}");
+                }
+            }
+            while journal.maintain() {}
+            assert_eq!(model.difference(&journal), None, "seed {seed} round {round}");
+            journal.close();
+        }
+        assert!(drains > 20, "{drains} steps of maintenance");
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_the_write_and_takes_the_next_that_fits() {
     let sim = SimFs::new(1);

@@ -18,6 +18,7 @@ fn open(sim: &SimFs, random: &mut Random) -> Result<(Wal, Groups), OpenError> {
         options: WalOptions { segment_bytes: 64 << 10 },
         uuids: Random::new(u128::from(random.next_u64())),
         wall_ms: 1_000,
+        oldest: 0,
     };
     let mut groups = Groups::new();
     let (wal, _) = recovery::open(Arc::new(sim.clone()), start, &mut |group| {
@@ -252,7 +253,12 @@ fn removed_segments_stay_away_whatever_the_crash_does_to_their_names() {
 #[test]
 fn the_engine_clock_counts_downtime_up_to_thirty_days_and_never_goes_back() {
     let sim = SimFs::new(1);
-    let at = |wall_ms| Start { options: WalOptions::default(), uuids: Random::new(7), wall_ms };
+    let at = |wall_ms| Start {
+        options: WalOptions::default(),
+        uuids: Random::new(7),
+        wall_ms,
+        oldest: 0,
+    };
     let day = 24 * 3600 * 1000;
     let run = |wall_ms: i64, uuid| {
         let mut start = at(wall_ms);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use storage_journal::group::{self, GroupHeader};
+use storage_journal::manifest;
 use storage_journal::random::Random;
 use storage_journal::segment::{FIRST_GROUP, SegmentHeader};
 use storage_journal::sim::SimFs;
@@ -48,7 +49,8 @@ impl Chain {
             .collect();
         segments.sort_by_key(|(_, header, _)| header.sequence);
         let mut chain = Self { newest: segments.last().map(|one| one.1), ..Self::default() };
-        let oldest = chain.newest.map_or(0, |header| header.oldest);
+        let rested = manifest::read(sim).ok().flatten().map_or(0, |content| content.wal_oldest);
+        let oldest = chain.newest.map_or(0, |header| header.oldest).max(rested);
         segments.retain(|(_, header, _)| header.sequence >= oldest);
         let ends: Vec<_> = segments.iter().skip(1).map(|one| one.1.previous_end).collect();
         for (index, (name, header, bytes)) in segments.iter().enumerate() {

@@ -33,15 +33,7 @@ fn small_log() -> SimFs {
 }
 
 fn is_damage(opened: &Result<Journal, OpenError>) -> bool {
-    match opened {
-        Err(OpenError::Recovery(error)) => match error {
-            recovery::OpenError::Corrupt { .. }
-            | recovery::OpenError::Header { .. }
-            | recovery::OpenError::Replay { .. } => true,
-            recovery::OpenError::Io { .. } => false,
-        },
-        Err(OpenError::InUse | OpenError::NotWritable(_) | OpenError::Thread(_)) | Ok(_) => false,
-    }
+    opened.as_ref().is_err_and(OpenError::is_damage)
 }
 
 #[test]

@@ -12,7 +12,7 @@ use storage::suite::Generator;
 use storage_journal::random::Random;
 use storage_journal::sim::{CrashModel, Fault, SimFs};
 use storage_journal::vfs::Vfs;
-use storage_journal::{Journal, OpenError, Options, recovery};
+use storage_journal::{Journal, OpenError, Options};
 
 use crate::chain::Chain;
 use crate::nosync::NoSync;
@@ -110,6 +110,10 @@ impl History {
             segment_bytes: (96 + random.below(64)) << 10,
             cache_bytes: [0, 8 << 10, 1 << 20][random.below(3) as usize],
             wall_ms: 40 * YEAR_MS,
+            drain_segments: 2 + random.below(3) as usize,
+            hot_bytes: [2, 30, 1_000][random.below(3) as usize] << 10,
+            drain_bytes_per_second: 0,
+            checkpoint_rows: [1, 30, 1_000][random.below(3) as usize],
             ..Options::default()
         };
         Self {
@@ -282,7 +286,8 @@ impl History {
             Ok(_) if self.sim.is_dead() => Ok(()),
             Ok(journal) => {
                 let syncs = self.sim.counts_since_start().all_syncs();
-                if syncs > 4 {
+                // The tail of the manifest may have to be proven, or its creation to be finished.
+                if syncs > if before.newest.is_none() { 4 } else { 8 } {
                     return Err(format!("{syncs} syncs before it was ready"));
                 }
                 self.check_clock(&before)?;
@@ -292,15 +297,8 @@ impl History {
                 Ok(())
             }
             Err(error) if !self.may_fail() => Err(format!("not opened: {error}")),
-            Err(OpenError::Recovery(error)) => match error {
-                recovery::OpenError::Io { .. } => self.give_up(),
-                recovery::OpenError::Corrupt { .. }
-                | recovery::OpenError::Header { .. }
-                | recovery::OpenError::Replay { .. } => Err(format!("not opened: {error}")),
-            },
-            Err(OpenError::NotWritable(_) | OpenError::InUse | OpenError::Thread(_)) => {
-                self.give_up()
-            }
+            Err(error) if error.is_damage() => Err(format!("not opened: {error}")),
+            Err(_) => self.give_up(),
         }
     }
 
@@ -436,19 +434,15 @@ impl History {
         let chosen = Chain::read(&self.sim).pick_proven(&mut self.random);
         let Some((name, byte)) = chosen else { return Ok(()) };
         let bit = self.random.below(8) as u8;
-        let flip = |sim: &SimFs| assert!(sim.flip_bit(&name, byte, bit), "the byte exists");
-        flip(&self.sim);
+        assert!(self.sim.flip_bit(&name, byte, bit), "the byte exists");
+        let before = data_files(&self.sim);
         let opened = self.open();
-        let changed = self.sim.counts_since_start().writes > 0;
-        flip(&self.sim);
+        let changed = data_files(&self.sim) != before;
+        let _ = self.sim.flip_bit(&name, byte, bit);
         let place = format!("bit {bit} of byte {byte} of {name}");
         match opened {
             Ok(_) => Err(format!("{place} was flipped, and it opens")),
-            Err(OpenError::Recovery(
-                recovery::OpenError::Corrupt { .. }
-                | recovery::OpenError::Header { .. }
-                | recovery::OpenError::Replay { .. },
-            )) if !changed => self.end_with(CrashModel::Kill),
+            Err(error) if error.is_damage() && !changed => self.end_with(CrashModel::Kill),
             Err(error) => Err(format!("{place} was flipped: {error}, changed: {changed}")),
         }
     }
@@ -461,17 +455,21 @@ impl History {
         self.clean = false;
         match opened {
             Ok(_) => self.end_with(CrashModel::Kill),
-            Err(OpenError::Recovery(recovery::OpenError::Io { .. })) if struck => {
-                self.end_with(CrashModel::Kill)
-            }
+            Err(error) if struck && !error.is_damage() => self.end_with(CrashModel::Kill),
             Err(error) => Err(format!("a read failed, and it says: {error}")),
         }
     }
 }
 
+/// What stands in the files but for the manifest, whose tail a start proves in any case.
+fn data_files(sim: &SimFs) -> Vec<(String, Option<Vec<u8>>)> {
+    let names = sim.list("").unwrap_or_default().into_iter();
+    let names = names.filter(|name| !name.ends_with(".manifest") && name != "CURRENT");
+    names.map(|name| (name.clone(), sim.contents(&name))).collect()
+}
+
 /// The one place that drives what the engine does in the background: a step of it, which shows
 /// nothing new and takes nothing away. Returns whether there is more to do.
 pub(crate) fn maintain(journal: &Journal) -> bool {
-    journal.commit_together(Vec::new());
-    false
+    journal.maintain()
 }

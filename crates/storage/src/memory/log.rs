@@ -618,8 +618,21 @@ impl<P: Place> Log<P> {
         self.runs.get(end.checked_sub(1)?).copied()
     }
 
-    /// Puts a run in the place of batches: those of the write-ahead log that it covers, or those
-    /// runs. What the batches counted for is now counted for by the run.
+    /// Takes a run out whose records are somewhere else from now on; false when it is gone.
+    pub(super) fn unrest(&mut self, run: &Run) -> bool {
+        let before = self.runs.len();
+        self.runs.retain(|old| (old.base, old.file) != (run.base, run.file));
+        let was_there = self.runs.len() < before;
+        if was_there {
+            let visible = u64::from(run.bytes) - run.bytes_below(self.row.first);
+            self.bytes = self.bytes.saturating_sub(run.bytes.into());
+            self.visible_bytes = self.visible_bytes.saturating_sub(visible);
+        }
+        was_there
+    }
+
+    /// Puts a run in the place of the batches of the write-ahead log that it covers. What they
+    /// counted for is now counted for by the run.
     pub(super) fn rest(&mut self, run: Run) {
         let batches = self.fresh.from(run.base).take_while(|batch| batch.base <= run.last);
         let gone: Vec<_> = batches.map(|batch| (batch.base, batch.last)).collect();
@@ -635,14 +648,6 @@ impl<P: Place> Log<P> {
                 self.subjects.release(&column, last - base + 1);
             }
         }
-        self.runs.retain(|old| {
-            let covered = run.base <= old.base && old.last <= run.last;
-            if covered {
-                bytes += u64::from(old.bytes);
-                visible += u64::from(old.bytes) - old.bytes_below(self.row.first);
-            }
-            !covered
-        });
         self.bytes = self.bytes.saturating_sub(bytes) + u64::from(run.bytes);
         let now = u64::from(run.bytes) - run.bytes_below(self.row.first);
         self.visible_bytes = self.visible_bytes.saturating_sub(visible) + now;

@@ -251,13 +251,14 @@ impl<P: Place> State<P> {
 }
 
 fn log_value<P: Place>(log: &Log<P>) -> LogValue {
+    let lasting = |count: u64| if log.row.mode == Mode::Memory { 0 } else { count };
     LogValue {
         row: log.row,
         policy: log.extra().policy.clone(),
         counted_from: log.extra().counted_from,
-        visible: log.visible,
-        visible_bytes: log.visible_bytes,
-        bytes: log.bytes,
+        visible: lasting(log.visible),
+        visible_bytes: lasting(log.visible_bytes),
+        bytes: lasting(log.bytes),
         runs: log.runs.clone(),
     }
 }

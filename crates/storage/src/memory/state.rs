@@ -214,7 +214,10 @@ impl<P: Place> State<P> {
             self.apply_target(image, target);
         }
         self.note_home(home, image);
-        self.free(image.log, (image.base, image.last + 1));
+        let log = self.log_mut(image.log);
+        if log.row.dropped || image.last < log.row.first {
+            self.free(image.log, (image.base, image.last + 1));
+        }
     }
 
     /// Takes in the place of a batch of a group whose effects are known from rows.
@@ -572,22 +575,24 @@ impl<P: Place> State<P> {
         let volatile: HashSet<LogId> = self
             .logs
             .iter()
-            .filter(|(_, log)| log.row.mode == Mode::Memory && !log.row.dropped)
+            .filter(|(_, log)| log.row.mode == Mode::Memory)
             .map(|(id, _)| *id)
             .collect();
+        let known: HashSet<LogId> = ids.iter().copied().collect();
+        let lost = |id: &LogId| volatile.contains(id) || !known.contains(id);
         for id in &ids {
             let Some(log) = self.logs.get_mut(id) else { continue };
             // References and records of memory were of the run that has ended.
             let refs = log.extra().refs.iter();
-            let lost =
-                refs.filter(|(_, held)| volatile.contains(id) || volatile.contains(&held.log));
-            let places: Vec<_> = lost.map(|(place, _)| *place).collect();
+            let gone = refs.filter(|(_, held)| lost(id) || lost(&held.log));
+            let places: Vec<_> = gone.map(|(place, _)| *place).collect();
             self.apply_settle(*id, &places);
             if volatile.contains(id)
                 && let Some(log) = self.logs.get(id)
             {
                 let row = LogRow { first: log.row.next, ..log.row };
                 self.apply_log(&row);
+                self.forget_dropped(*id);
             }
         }
     }
@@ -660,24 +665,23 @@ impl<P: Place> State<P> {
         gap.end - gap.start <= 1 << 16 && gap.into_iter().all(|at| hidden.hides(at))
     }
 
-    /// A run takes the place of the batches that it holds; false when nobody needs it.
-    pub fn rest(&mut self, id: LogId, run: Run) -> bool {
-        let Some(log) = self.logs.get_mut(&id) else { return false };
-        let old: Vec<_> = log
-            .runs
-            .iter()
-            .filter(|old| run.base <= old.base && old.last <= run.last)
-            .copied()
-            .collect();
+    /// A run takes the place of the batches that it holds, unless nobody needs any of them.
+    pub fn rest(&mut self, id: LogId, run: Run) {
+        let Some(log) = self.logs.get_mut(&id) else { return };
         log.rest(run);
         self.count_run(&run);
-        for old in old {
-            self.uncount_run(&old);
-        }
         self.changed(id);
         self.free(id, (run.base, run.last + 1));
         self.forget_dropped(id);
-        true
+    }
+
+    /// A run is not read any more: others take its place at once.
+    pub fn unrest(&mut self, id: LogId, run: &Run) {
+        let Some(log) = self.logs.get_mut(&id) else { return };
+        if log.unrest(run) {
+            self.uncount_run(run);
+            self.changed(id);
+        }
     }
 
     /// The runs of a log, in order.
