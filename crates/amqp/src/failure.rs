@@ -136,6 +136,7 @@ impl Object<'_> {
                 let text = format!("access to {} refused", self.place());
                 Failure::new(ReplyCode::AccessRefused, text)
             }
+            Refusal::NoRoom => Failure::new(ReplyCode::ResourceError, "no room is left for now"),
             Refusal::StorageUnavailable => {
                 Failure::new(ReplyCode::ResourceError, "storage takes no writes now")
             }

@@ -159,9 +159,12 @@ impl Running {
         };
         let record = field_map::to_record(&properties, body.clone(), cx.now.unix_ms);
         let wait = if persistent { Wait::Stored } else { Wait::Routed };
+        // Without confirms nobody would hear of a refusal.
+        let parks = persistent && channel.confirms.is_none();
         let request = Request::Publish(Publish {
             attributes,
             wait,
+            parks,
             ..Publish::new(outgoing.address, record)
         });
         let confirm = channel.confirms.as_mut().map(|last| {

@@ -7,7 +7,7 @@ use meta::Stream;
 use model::record::Space;
 use model::render;
 use model::subject::Subject;
-use protocol::{Append, Appended, ConnId, Refusal, Reply, StreamDeclaration, Token};
+use protocol::{Append, Appended, ConnId, Refusal, Reply, Retention, StreamDeclaration, Token};
 use storage::batch::{self, BatchError, CheckLimits, Checked};
 use storage::{
     Append as AppendOp, Body, Committed, LogId, Mode, Op, StoredBatch, Subjects, SubmitError,
@@ -48,31 +48,49 @@ impl Desk {
         token: Option<Token>,
         append: Append,
     ) {
-        let limits = &turn.shared.node.limits;
-        let limits = CheckLimits {
-            message_bytes: limits.message_bytes,
-            headers: limits.headers,
-            ..CheckLimits::default()
-        };
-        let planned = batch::check(&append.batch, &limits)
-            .map_err(|error| refusal_of_batch(&error, limits.message_bytes))
-            .and_then(|checked| {
-                let mut ops = Vec::new();
-                let mut core = self.broker.lock();
-                let (log, subject) = core.partition_to_write(turn, &append, &mut ops)?;
-                Ok((checked, ops, log, subject))
-            });
-        match planned {
-            Ok((checked, ops, log, subject)) => {
-                let batch = append.batch;
-                let target = Placed { conn, token, log, subject };
-                self.append_checked(turn, target, batch, &checked, ops);
+        match self.plan_append(turn, &append) {
+            Ok((checked, ops, place)) => {
+                let target = Placed { conn, token, log: place.log, subject: place.subject };
+                self.append_checked(turn, target, append.batch, &checked, ops);
             }
             Err(refusal) => {
                 add(&turn.shared.counters.refused, 1);
                 turn.refuse(conn, token, refusal);
             }
         }
+    }
+
+    /// Checks a batch, and finds where it goes.
+    fn plan_append(
+        &self,
+        turn: &Turn<'_>,
+        append: &Append,
+    ) -> Result<(Checked, Vec<Op>, Place), Refusal> {
+        if let Some(refusal) = turn.shared.pressure.refuses_storing() {
+            return Err(refusal);
+        }
+        let limits = &turn.shared.node.limits;
+        let limits = CheckLimits {
+            message_bytes: limits.message_bytes,
+            headers: limits.headers,
+            ..CheckLimits::default()
+        };
+        let checked = batch::check(&append.batch, &limits)
+            .map_err(|error| refusal_of_batch(&error, limits.message_bytes))?;
+        let mut ops = Vec::new();
+        let place = self.broker.lock().partition_to_write(turn, append, &mut ops)?;
+        if let Some(most) = place.batch_bytes
+            && append.batch.len() > most
+        {
+            return Err(Refusal::TooLarge(most));
+        }
+        if place.keyed {
+            let records = batch::records(&append.batch);
+            if records.is_ok_and(|records| records.iter().any(|record| record.key.is_none())) {
+                return Err(Refusal::InvalidRecord("a record of this stream needs a key"));
+            }
+        }
+        Ok((checked, ops, place))
     }
 
     fn append_checked(
@@ -211,7 +229,7 @@ impl Core {
         turn: &Turn<'_>,
         append: &Append,
         ops: &mut Vec<Op>,
-    ) -> Result<(LogId, Subject), Refusal> {
+    ) -> Result<Place, Refusal> {
         let stream: Stream = match self.find(&append.stream).ok_or(Refusal::NotFound)? {
             Found::Stream(stream) if stream.internal => return Err(Refusal::NotAllowed),
             Found::Stream(stream) => stream,
@@ -219,14 +237,14 @@ impl Core {
                 let captured = turn.shared.fresh_route(&Space::SHARED, &view.subject).home;
                 if captured.is_some() {
                     // The subject lives in another stream: its records go there.
-                    return Ok((LogId(view.log), view.subject));
+                    let place = Place::plain(LogId(view.log), view.subject);
+                    return Ok(place);
                 }
                 let declaration = StreamDeclaration {
                     name: view.name.clone(),
                     filters: Vec::new(),
                     partitions: 1,
-                    max_age_ms: None,
-                    max_bytes: None,
+                    retention: Retention::default(),
                     dry_run: false,
                 };
                 self.make_stream(turn, &declaration, ops)?
@@ -237,7 +255,28 @@ impl Core {
             Some(subject) => subject,
             None => render::stream_name::parse(&stream.name).map_err(|_| Refusal::InvalidName)?,
         };
-        Ok((LogId(*log), subject))
+        Ok(Place {
+            log: LogId(*log),
+            subject,
+            batch_bytes: stream.retention.max_message_bytes.map(|bytes| bytes as usize),
+            keyed: stream.retention.cleanup.compacts(),
+        })
+    }
+}
+
+/// Where a batch goes, and what holds there.
+struct Place {
+    log: LogId,
+    subject: Subject,
+    /// The largest batch.
+    batch_bytes: Option<usize>,
+    /// Records without a key are refused.
+    keyed: bool,
+}
+
+impl Place {
+    fn plain(log: LogId, subject: Subject) -> Self {
+        Self { log, subject, batch_bytes: None, keyed: false }
     }
 }
 

@@ -51,6 +51,10 @@ pub(crate) enum Step {
     Flushed,
     /// A session goes on reading its logs.
     Scan(u64),
-    /// The deadline moved: the worker with the timers looks again.
+    /// The deadline moved, or what sessions are to know: the worker looks again.
     Tick,
+    /// The engine refused a write for want of room: the first worker looks at what is the matter.
+    Watch,
+    /// There is room again for publishes that wait.
+    Unpark,
 }

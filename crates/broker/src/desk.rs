@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use model::budget::Level;
 use model::record::Space;
 use model::subject::Subject;
 use protocol::{ConnId, Now, Refusal, Reply, Request, Token};
@@ -22,6 +23,8 @@ use crate::turn::Turn;
 const CONGESTED_BYTES: u64 = 16 << 20;
 /// Most routes that a desk keeps, over all spaces.
 const ROUTES_MAX: usize = 65_536;
+/// The same while memory is scarce.
+const ROUTES_CROWDED: usize = 4_096;
 
 /// The broker as one worker sees it.
 #[derive(Debug)]
@@ -44,7 +47,9 @@ impl Routes {
     /// The route of a subject: cached, or computed.
     pub(crate) fn get(&mut self, turn: &Turn<'_>, space: &Space, subject: &Subject) -> Arc<Route> {
         let epoch = turn.shared.epoch.load(Ordering::Acquire);
-        if epoch != self.epoch || self.kept >= ROUTES_MAX {
+        let crowded =
+            self.kept >= ROUTES_CROWDED && turn.shared.pressure.budget.level() >= Level::Shrink;
+        if epoch != self.epoch || self.kept >= ROUTES_MAX || crowded {
             self.shared.clear();
             self.named.clear();
             self.kept = 0;
@@ -95,6 +100,7 @@ impl Desk {
             | Request::Remember(_)
             | Request::Settle(_)
             | Request::Declare(_)
+            | Request::Alter(_)
             | Request::Destroy(_)
             | Request::Bind(_)
             | Request::Unbind(_)
@@ -148,6 +154,8 @@ impl Desk {
             }
             Step::Producers { upto, refused } => broker.lock().producers_ready(turn, upto, refused),
             Step::Scan(session) => broker.lock().scan(turn, session),
+            Step::Watch => broker.lock().watch(turn),
+            Step::Unpark => self.unpark(turn),
             Step::Flushed | Step::Tick => {}
         }
     }
@@ -170,6 +178,11 @@ impl Desk {
     /// Whether so much waits to be written that the engine would soon refuse more.
     pub fn is_congested(&self) -> bool {
         self.broker.shared.engine.stats().pending_bytes > CONGESTED_BYTES
+    }
+
+    /// Whether sessions are to know that publishing is refused for want of room.
+    pub fn is_pressed(&self) -> bool {
+        self.broker.shared.pressure.is_told()
     }
 
     /// When [`Desk::timeout`] is due. The first worker keeps the timers of all.

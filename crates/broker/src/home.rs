@@ -15,6 +15,8 @@ pub(crate) struct Home {
     /// It holds one subject only, so that its partitions are told apart by key or publisher;
     /// otherwise by subject, so that a view of a subject is one log.
     pub(crate) single: bool,
+    /// The largest message that it takes, if it says so.
+    pub(crate) message_bytes: Option<usize>,
 }
 
 impl Home {

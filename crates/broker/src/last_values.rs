@@ -15,8 +15,9 @@ pub(crate) const LAST_VALUES_MAX: usize = 10_000_000;
 /// Most bytes of them.
 pub(crate) const LAST_BYTES_MAX: usize = 4 << 30;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LastValues {
+    bytes_max: usize,
     next_order: AtomicU64,
     values: RwLock<Values>,
 }
@@ -50,6 +51,11 @@ pub(crate) struct Page {
 }
 
 impl LastValues {
+    /// None yet; `bytes_max` of them may be kept.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, next_order: AtomicU64::new(0), values: RwLock::default() }
+    }
+
     /// The place of a publish among all that set or clear last values.
     pub(crate) fn take_order(&self) -> u64 {
         self.next_order.fetch_add(1, Ordering::Relaxed) + 1
@@ -74,7 +80,7 @@ impl LastValues {
             return true;
         }
         let more = message.as_ref().map_or(0, size);
-        if more > 0 && (values.count >= LAST_VALUES_MAX || values.bytes + more > LAST_BYTES_MAX) {
+        if more > 0 && (values.count >= LAST_VALUES_MAX || values.bytes + more > self.bytes_max) {
             return false;
         }
         if message.is_none() {
@@ -132,6 +138,11 @@ impl LastValues {
         }
         page.more_after = None;
         page
+    }
+
+    /// Bytes of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.read().expect("no panic under this lock").bytes
     }
 
     /// How many there are.

@@ -8,6 +8,7 @@
 //! append, read batches in and out of partitions, by stream or view
 //! sessions     durable sessions: cursors, claims, takeover, wills
 //! queues       references handed to consumers one by one
+//! pressure     no room on the disk or in memory: who is refused, who waits (parked)
 //! objects      streams, spaces, queues and bindings made and removed
 //! state        the state behind one lock; open restores it
 //! ```
@@ -27,7 +28,9 @@ mod message;
 mod modules;
 mod objects;
 mod open;
+mod parked;
 mod port;
+mod pressure;
 mod publish;
 mod queues;
 mod read;

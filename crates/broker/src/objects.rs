@@ -62,6 +62,7 @@ impl Core {
             Request::Remember(remember) => self.remember(turn, conn, token, &remember),
             Request::Settle(settle) => self.settle(turn, conn, token, settle),
             Request::Declare(declare) => self.declare(turn, conn, token, declare),
+            Request::Alter(alter) => self.alter_stream(turn, conn, token, alter),
             Request::Destroy(destroy) => self.destroy(turn, conn, token, destroy),
             Request::Bind(binding) => self.bind(turn, conn, token, binding),
             Request::Unbind(binding) => {
@@ -761,6 +762,7 @@ impl Core {
         self.forget_consumers(turn, conn);
         self.modules_gone(turn, conn);
         self.waiters.forget(conn, &mut self.timers);
+        self.forget_parked(turn, conn);
         if self.session_of(conn).is_some() {
             let release = Release { expiry: None, will: None, handover: None };
             self.release(turn, conn, None, release);

@@ -8,9 +8,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use hashbrown::HashMap;
 use meta::{Catalogue, Stream};
+use model::budget::Budget;
 use model::record::{Address, Space};
 use model::subject::Subject;
-use protocol::{Declare, Expiry, Message, Module, Node, Now, SpaceDeclaration, StreamDeclaration};
+use protocol::{
+    Declare, Expiry, Message, Module, Node, Now, Retention, SpaceDeclaration, StreamDeclaration,
+};
 use storage::batch::{self, RecordView};
 use storage::{Engine, LogId, Mode, Op, Write};
 use thiserror::Error;
@@ -18,12 +21,14 @@ use thiserror::Error;
 use crate::alias::Aliases;
 use crate::desk::{Desk, Routes};
 use crate::home::Home;
-use crate::last_values::LastValues;
+use crate::last_values::{LAST_BYTES_MAX, LastValues};
 use crate::modules::Modules;
 use crate::objects::read_subscription;
+use crate::parked::Parked;
 use crate::port::{Mail, Port};
+use crate::pressure::Pressure;
 use crate::queues::Queues;
-use crate::retention::SWEEP_EVERY;
+use crate::retention::{SWEEP_EVERY, policy_of};
 use crate::router::{Router, Target};
 use crate::sessions::{Cursor, SHARE, Sessions};
 use crate::state::{Core, rows, table};
@@ -37,6 +42,8 @@ pub(crate) const DEFAULT_STREAM: &[u8] = b"_default";
 /// Records that only queues refer to.
 pub(crate) const SPOOL: &[u8] = b"_spool";
 const SPOOL_LOGS: u32 = 4;
+/// The part of the memory budget that last values may take, in percent.
+const LAST_VALUES_SHARE: u64 = 25;
 /// Rows that the start reads at a time.
 const PAGE: usize = 10_000;
 
@@ -49,6 +56,14 @@ pub struct DefaultStream {
     pub max_age_ms: Option<u64>,
     /// Bytes, over all partitions, above which the oldest go out of sight.
     pub max_bytes: Option<u64>,
+}
+
+impl DefaultStream {
+    fn retention(self) -> Retention {
+        let partitions = u64::from(self.partitions.max(1));
+        let max_bytes = self.max_bytes.map(|bytes| bytes / partitions);
+        Retention { max_age_ms: self.max_age_ms, max_bytes, ..Retention::default() }
+    }
 }
 
 /// What the broker is started with.
@@ -65,6 +80,8 @@ pub struct Options {
     pub builtins: Vec<Declare>,
     /// Protocols' shared state machines.
     pub modules: Vec<Box<dyn Module>>,
+    /// What memory is accounted into.
+    pub budget: Arc<Budget>,
     /// The time of the start.
     pub now: Now,
 }
@@ -123,7 +140,6 @@ impl Broker {
         each_row(&*engine, table::CATALOGUE, |key, value| catalogue.restore(&key, value).is_ok())?;
         let mut random = options.seed;
         let default = options.default_stream;
-        let per_log = default.max_bytes.map(|bytes| bytes / u64::from(default.partitions.max(1)));
         let default_row = system_stream(
             &engine,
             &mut catalogue,
@@ -131,15 +147,14 @@ impl Broker {
             SystemStream {
                 name: DEFAULT_STREAM,
                 partitions: default.partitions.max(1),
-                max_age_ms: default.max_age_ms,
-                max_bytes: per_log,
+                retention: default.retention(),
             },
         )?;
         let spool_row = system_stream(
             &engine,
             &mut catalogue,
             &mut random,
-            SystemStream { name: SPOOL, partitions: SPOOL_LOGS, max_age_ms: None, max_bytes: None },
+            SystemStream { name: SPOOL, partitions: SPOOL_LOGS, retention: Retention::default() },
         )?;
         let default_home = Arc::new(Home { single: false, ..home_of(&default_row) });
         let shared = Arc::new(Shared {
@@ -147,9 +162,10 @@ impl Broker {
             node: options.node,
             router: RwLock::new(Router::default()),
             epoch: AtomicU64::new(1),
-            last_values: LastValues::default(),
+            last_values: LastValues::new(options.budget.share(LAST_VALUES_SHARE, LAST_BYTES_MAX)),
             aliases: Aliases::new(crate::state::next_random(&mut random)),
             counters: Counters::default(),
+            pressure: Arc::new(Pressure::new(options.budget)),
             workers: AtomicU16::new(1),
             default_home,
             spools: spool_row.logs.iter().map(|log| LogId(*log)).collect(),
@@ -169,12 +185,23 @@ impl Broker {
             next_binding: 0,
             binding_numbers: HashMap::new(),
             flush_due: false,
+            ticks: 0,
+            expired_upto: None,
+            parked: Parked::default(),
+            reason: None,
         };
         core.restore(&shared, options.builtins, options.now)?;
         let mut nobody = Nobody;
         let turn = Turn { now: options.now, port: &mut nobody, shared: &shared, worker: 0 };
         for declaration in &options.streams {
             core.configure(&turn, declaration)?;
+        }
+        let mut ops = Vec::new();
+        for stream in core.catalogue.streams() {
+            align(&*shared.engine, stream, &mut ops);
+        }
+        for ops in ops.chunks(PAGE) {
+            write(&*shared.engine, ops.to_vec())?;
         }
         Ok(Arc::new(Self { shared, core: Mutex::new(core) }))
     }
@@ -197,8 +224,25 @@ impl Broker {
         counters.read()
     }
 
+    /// Why publishing is refused at present, in words.
+    pub fn refuses_because(&self) -> Option<&'static str> {
+        self.shared.pressure.reason()
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().expect("a panic under the broker's lock ends the server")
+    }
+}
+
+/// Sets the policies of a stream's logs that are not what it wants: they are new, or of a version
+/// that had none.
+fn align(engine: &dyn Engine, stream: &Stream, ops: &mut Vec<Op>) {
+    let policy = policy_of(stream);
+    for log in stream.logs.iter().map(|log| LogId(*log)) {
+        let present = engine.policy(log).unwrap_or_default();
+        if present != policy {
+            ops.push(Op::Policy { log, policy: policy.clone() });
+        }
     }
 }
 
@@ -259,8 +303,7 @@ fn each_row(
 struct SystemStream {
     name: &'static [u8],
     partitions: u32,
-    max_age_ms: Option<u64>,
-    max_bytes: Option<u64>,
+    retention: Retention,
 }
 
 /// A stream that the system itself keeps: as it is, or made.
@@ -291,16 +334,17 @@ fn system_stream(
             filters: Vec::new(),
             logs,
             internal: true,
-            max_age_ms: None,
-            max_bytes: None,
+            retention: Retention::default(),
             promoted: None,
         }
     });
-    stream.max_age_ms = wanted.max_age_ms;
-    stream.max_bytes = wanted.max_bytes;
+    stream.retention = wanted.retention;
     if known.as_ref() != Some(&stream) {
         catalogue.add_stream(stream.clone(), &mut changes);
         ops.extend(rows(changes));
+    }
+    align(&**engine, &stream, &mut ops);
+    if !ops.is_empty() {
         write(&**engine, ops)?;
     }
     Ok(stream)
@@ -447,13 +491,12 @@ impl Core {
                     "it exists with other filters, which cannot be changed".to_owned(),
                 ));
             }
-            let before = stream.clone();
-            stream.max_age_ms = declaration.max_age_ms;
-            stream.max_bytes = declaration.max_bytes;
-            if stream != before {
-                let mut changes = Vec::new();
-                self.catalogue.add_stream(stream, &mut changes);
-                ops.extend(rows(changes));
+            if !declaration.retention.is_possible() {
+                return Err(fail("its limits are out of range".to_owned()));
+            }
+            if stream.retention != declaration.retention {
+                stream.retention = declaration.retention.clone();
+                self.keep_stream(turn, &stream, &mut ops);
             }
         } else {
             self.make_stream(turn, declaration, &mut ops).map_err(|why| fail(why.to_string()))?;

@@ -44,7 +44,38 @@ pub(crate) struct PublishDone {
     order: u64,
     /// It was delivered before it was stored: nothing but the log's readers is left to tell.
     delivered: bool,
+    /// What else was asked, if it may wait when there is no room after all.
+    asked: Option<Box<Asked>>,
     result: Result<Committed, SubmitError>,
+}
+
+/// What a publish asks besides its message.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    attributes: Vec<(Bytes, Bytes)>,
+    wait: Wait,
+    remember: Option<Bytes>,
+    parks: bool,
+    /// Its place among those that may wait.
+    place: u64,
+    /// It has waited.
+    waited: bool,
+}
+
+impl Asked {
+    /// The publish as it was, without a part of a read buffer.
+    fn again(self, message: &Message) -> Publish {
+        let message = detached(message);
+        let copied = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+        let record = message.record.clone();
+        Publish {
+            attributes: self.attributes.iter().map(|(n, v)| (copied(n), copied(v))).collect(),
+            wait: self.wait,
+            remember: self.remember.as_ref().map(copied),
+            parks: self.parks,
+            ..Publish::new(message.address.clone(), record)
+        }
+    }
 }
 
 impl Desk {
@@ -59,6 +90,28 @@ impl Desk {
         if let Err(refusal) = admit(turn, &mut publish) {
             return refuse(turn, conn, token, refusal);
         }
+        let place = if publish.parks { turn.shared.pressure.take_place() } else { 0 };
+        self.publish_admitted(turn, conn, (place, false, token), publish);
+    }
+
+    /// A publish that waited for room, once more.
+    pub(crate) fn publish_parked(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: ConnId,
+        (place, token): (u64, Option<Token>),
+        publish: Publish,
+    ) {
+        self.publish_admitted(turn, Some(conn), (place, true, token), publish);
+    }
+
+    fn publish_admitted(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: Option<ConnId>,
+        (place, waited, token): (u64, bool, Option<Token>),
+        publish: Publish,
+    ) {
         let message = Arc::new(Message::new(publish.to, publish.record, conn));
         alias_reply(turn, &message);
         let route = match &message.address {
@@ -68,6 +121,11 @@ impl Desk {
                 Arc::new(Route { queues: queue.into_iter().collect(), ..Route::default() })
             }
         };
+        if let Some(most) = route.home.as_ref().and_then(|home| home.message_bytes)
+            && message.record.value.as_ref().map_or(0, Bytes::len) > most
+        {
+            return refuse(turn, conn, token, Refusal::TooLarge(most));
+        }
         let (queues, behind) = resolve(&route, &publish.attributes);
         let live_only = queues.is_empty()
             && route.home.is_none()
@@ -95,10 +153,44 @@ impl Desk {
             }
             return;
         }
-        self.store(turn, plan, publish.wait, publish.remember);
+        let Publish { attributes, wait, remember, parks, .. } = publish;
+        self.store(turn, plan, Asked { attributes, wait, remember, parks, place, waited });
     }
 
-    fn store(&mut self, turn: &mut Turn<'_>, plan: Plan, wait: Wait, remember: Option<Bytes>) {
+    /// There is no room for what a message asks to be kept: it waits, or is refused. Who listens
+    /// now gets it all the same, unless it was promised to last.
+    fn hold_back(&mut self, turn: &mut Turn<'_>, plan: Plan, asked: Asked, refusal: Refusal) {
+        let (conn, token) = (plan.conn, plan.token);
+        let lasting = plan.message.record.assurance > Assurance::AtMostOnce;
+        if !lasting && plan.route.home.is_none() {
+            let matched = self.deliver(turn, &plan.message, &plan.route, None);
+            add(&turn.shared.counters.refused, 1);
+            if matched == 0 {
+                return if let Some(conn) = conn {
+                    turn.refuse(conn, token, refusal)
+                };
+            }
+            if let Some(conn) = conn {
+                turn.reply(conn, token, Reply::Published(Published { matched, queues: 0 }));
+            }
+            return;
+        }
+        let place = asked.place;
+        if asked.parks
+            && refusal == Refusal::NoRoom
+            && self.park(turn, conn, (place, token), asked.again(&plan.message))
+        {
+            return;
+        }
+        refuse(turn, conn, token, refusal);
+    }
+
+    fn store(&mut self, turn: &mut Turn<'_>, plan: Plan, asked: Asked) {
+        if let Some(refusal) = self.no_room(turn, &plan, &asked) {
+            return self.hold_back(turn, plan, asked, refusal);
+        }
+        let again = asked.parks.then(|| Box::new(asked.clone()));
+        let Asked { wait, remember, .. } = asked;
         let Plan { conn, mut token, message, route, queues, behind } = plan;
         let persistent = message.record.assurance > Assurance::AtMostOnce;
         let (log, mode) = home_of(turn, &message, &route, conn);
@@ -149,6 +241,7 @@ impl Desk {
             log: log.unwrap_or(LogId(0)),
             order: if retain { turn.shared.last_values.take_order() } else { 0 },
             delivered,
+            asked: again,
             result: Ok(Committed::default()),
         };
         if delivered || ops.is_empty() {
@@ -165,10 +258,46 @@ impl Desk {
         });
     }
 
+    /// Why what a message asks to be kept cannot be. One that may wait does so behind those of its
+    /// connection that do.
+    fn no_room(&self, turn: &Turn<'_>, plan: &Plan, asked: &Asked) -> Option<Refusal> {
+        let pressure = &turn.shared.pressure;
+        let lasting = plan.message.record.assurance > Assurance::AtMostOnce;
+        let to_disk = lasting
+            || plan.message.record.retain
+            || asked.remember.is_some()
+            || plan.route.home.is_some()
+            || plan.route.lease.is_some();
+        let refusal = if to_disk { pressure.refuses_storing() } else { pressure.refuses_keeping() };
+        if refusal.is_some() {
+            return refusal;
+        }
+        if !lasting && pressure.is_tight() {
+            return Some(Refusal::NoRoom);
+        }
+        let behind = asked.parks
+            && !asked.waited
+            && turn.shared.counters.parked.load(Ordering::Relaxed) > 0
+            && plan.conn.is_some_and(|conn| self.broker.lock().parked.has(conn));
+        behind.then_some(Refusal::NoRoom)
+    }
+
     /// The write of a publish is done.
-    pub(crate) fn published(&mut self, turn: &mut Turn<'_>, done: PublishDone) {
+    pub(crate) fn published(&mut self, turn: &mut Turn<'_>, mut done: PublishDone) {
         match &done.result {
-            Err(error) => refuse(turn, done.conn, done.token, refusal_of(error)),
+            Err(error) => {
+                let refusal = refusal_of(error);
+                let (conn, token) = (done.conn, done.token);
+                if refusal == Refusal::NoRoom
+                    && let Some(asked) = done.asked.take()
+                    && let asked = *asked
+                    && let place = asked.place
+                    && self.park(turn, conn, (place, token), asked.again(&done.message))
+                {
+                    return;
+                }
+                refuse(turn, conn, token, refusal);
+            }
             Ok(committed) => {
                 let appended = committed.appended.first();
                 if done.delivered {

@@ -196,6 +196,11 @@ impl Queues {
         self.held < HELD_MAX && self.transient_bytes < TRANSIENT_BYTES_MAX
     }
 
+    /// Bytes that messages in queues take in memory, about.
+    pub(crate) fn memory(&self) -> usize {
+        self.transient_bytes + self.held * size_of::<Item>()
+    }
+
     pub(crate) fn id(&self, name: &Bytes) -> Option<u64> {
         self.by_name.get(name).copied()
     }

@@ -8,6 +8,7 @@ use storage::{LogId, Mode, Op};
 use crate::completion::{Completion, Step};
 use crate::conns::Conns;
 use crate::modules::Modules;
+use crate::parked::Parked;
 use crate::queues::Queues;
 use crate::read::Waiters;
 use crate::sessions::Sessions;
@@ -52,6 +53,14 @@ pub(crate) struct Core {
     pub(crate) binding_numbers:
         HashMap<(model::record::Space, protocol::BindTarget, bytes::Bytes), u64>,
     pub(crate) flush_due: bool,
+    /// Ticks of the sweep.
+    pub(crate) ticks: u64,
+    /// The stream up to which age was applied in this round.
+    pub(crate) expired_upto: Option<bytes::Bytes>,
+    /// Publishes that wait for room.
+    pub(crate) parked: Parked,
+    /// Why publishing was refused when that was last looked at.
+    pub(crate) reason: Option<&'static str>,
 }
 
 impl Core {

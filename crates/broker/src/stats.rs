@@ -55,6 +55,8 @@ counters! {
     last_values,
     /// Reads that wait, gauge.
     waiting_reads,
+    /// Publishes that wait for room, gauge.
+    parked,
 }
 
 pub(crate) fn add(counter: &AtomicU64, n: usize) {

@@ -1,6 +1,5 @@
 //! Streams and views: found by name or id, made, removed, promoted; producer ids.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use model::record::Space;
 use model::render;
 use model::subject::Subject;
 use protocol::{
-    ConnId, Declared, Refusal, Reply, StreamDeclaration, StreamRef, StreamStatus, Token,
+    ConnId, Declared, Refusal, Reply, Retention, StreamDeclaration, StreamRef, StreamStatus, Token,
 };
 use storage::{LogId, Mode, Op};
 
@@ -41,9 +40,9 @@ pub(crate) enum Found {
 
 impl Found {
     pub(crate) fn status(&self, asked: StreamRef) -> StreamStatus {
-        let (name, id, partitions, internal, max_age_ms, max_bytes) = match self {
-            Self::Stream(s) => (&s.name, s.id, s.logs.len(), s.internal, s.max_age_ms, s.max_bytes),
-            Self::View(v) => (&v.name, v.id, 1, false, None, None),
+        let (name, id, partitions, internal, retention) = match self {
+            Self::Stream(s) => (&s.name, s.id, s.logs.len(), s.internal, s.retention.clone()),
+            Self::View(v) => (&v.name, v.id, 1, false, Retention::default()),
         };
         StreamStatus {
             asked,
@@ -51,8 +50,7 @@ impl Found {
             id,
             partitions: u32::try_from(partitions).unwrap_or(u32::MAX),
             internal,
-            max_age_ms,
-            max_bytes,
+            retention,
             refused: None,
         }
     }
@@ -177,8 +175,7 @@ impl Core {
             name: Bytes::copy_from_slice(name),
             filters: Vec::new(),
             partitions: 0,
-            max_age_ms: None,
-            max_bytes: None,
+            retention: Retention::default(),
             dry_run: false,
         };
         self.make_stream(turn, &declaration, ops).map(Found::Stream)
@@ -199,6 +196,7 @@ impl Core {
                     let mut status = refused(asked, Refusal::NotFound);
                     status.refused = None;
                     status.partitions = self.partitions(turn, declaration);
+                    status.retention = declaration.retention.clone();
                     Reply::Declared(Declared::Stream(status))
                 }
                 Err(refusal) => Reply::Refused(refusal),
@@ -254,16 +252,11 @@ impl Core {
             filters,
             logs,
             internal: false,
-            max_age_ms: declaration.max_age_ms,
-            max_bytes: declaration.max_bytes,
+            retention: declaration.retention.clone(),
             promoted,
         };
-        let mut changes = Vec::new();
-        self.catalogue.add_stream(stream.clone(), &mut changes);
-        ops.extend(rows(changes));
+        self.keep_stream(turn, &stream, ops);
         self.open_cursors(&stream);
-        let home = Arc::new(home_of(&stream));
-        turn.shared.reroute(|router| router.set_home(stream.logs[0], home));
         let name = &stream.name;
         Ok(self.catalogue.stream(name).expect("just added").clone())
     }
@@ -376,6 +369,7 @@ pub(crate) fn home_of(stream: &Stream) -> Home {
         filters: stream.filters.clone(),
         logs: stream.logs.iter().map(|log| LogId(*log)).collect(),
         single: stream.single_subject().is_some(),
+        message_bytes: stream.retention.max_message_bytes.map(|bytes| bytes as usize),
     }
 }
 
@@ -403,8 +397,7 @@ fn refused(asked: StreamRef, refusal: Refusal) -> StreamStatus {
         id: [0; 16],
         partitions: 0,
         internal: false,
-        max_age_ms: None,
-        max_bytes: None,
+        retention: Retention::default(),
         refused: Some(refusal),
     }
 }

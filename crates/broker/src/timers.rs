@@ -39,6 +39,10 @@ impl Timers {
         self.due.remove(&timer);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.due.len()
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.due.first_key_value().map(|((at, _), _)| *at)
     }

@@ -13,6 +13,7 @@ use crate::completion::{Completion, Step};
 use crate::home::Home;
 use crate::last_values::LastValues;
 use crate::port::{Mail, Port};
+use crate::pressure::Pressure;
 use crate::router::{Route, Router};
 use crate::stats::Counters;
 
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) last_values: LastValues,
     pub(crate) aliases: Aliases,
     pub(crate) counters: Counters,
+    pub(crate) pressure: Arc<Pressure>,
     pub(crate) workers: AtomicU16,
     pub(crate) default_home: Arc<Home>,
     pub(crate) spools: Vec<LogId>,
@@ -68,10 +70,17 @@ impl Shared {
         worker: u16,
         then: impl FnOnce(Result<Committed, SubmitError>) -> Step + Send + 'static,
     ) {
-        let mail = self.mail.clone();
+        let (mail, pressure) = (self.mail.clone(), self.pressure.clone());
         self.engine.submit(
             Write { ops, mode },
-            Box::new(move |result| mail.post(worker, Completion(then(result)))),
+            Box::new(move |result| {
+                if let Err(error) = &result
+                    && pressure.note(error)
+                {
+                    mail.post(0, Completion(Step::Watch));
+                }
+                mail.post(worker, Completion(then(result)));
+            }),
         );
     }
 
@@ -133,7 +142,7 @@ pub(crate) fn refusal_of(error: &SubmitError) -> Refusal {
         SubmitError::Fenced => Refusal::Fenced,
         SubmitError::Limit(_) => Refusal::Limit("records of the stream"),
         SubmitError::Bound(what) => Refusal::Limit(what),
-        SubmitError::Busy => Refusal::Limit("bytes waiting to be written"),
-        SubmitError::Full | SubmitError::Poisoned => Refusal::StorageUnavailable,
+        SubmitError::Busy | SubmitError::Full => Refusal::NoRoom,
+        SubmitError::Poisoned => Refusal::StorageUnavailable,
     }
 }

@@ -115,13 +115,13 @@ fn of_topic(stream: &StreamStatus, node: &Node) -> Vec<Setting> {
         retention(
             "retention.bytes",
             "log.retention.bytes",
-            stream.max_bytes,
+            stream.retention.max_bytes,
             "Bytes of a partition above which the oldest records go; -1 keeps them.",
         ),
         retention(
             "retention.ms",
             "log.retention.ms",
-            stream.max_age_ms,
+            stream.retention.max_age_ms,
             "Age at which records go, in milliseconds; -1 keeps them.",
         ),
     ]
@@ -185,8 +185,8 @@ pub(crate) fn apply(
         Ok(_) | Err(_) => Err(format!("{name} is a number from 0, or -1, not {value:?}")),
     };
     match name {
-        "retention.ms" => topic.max_age_ms = limit()?,
-        "retention.bytes" => topic.max_bytes = limit()?,
+        "retention.ms" => topic.retention.max_age_ms = limit()?,
+        "retention.bytes" => topic.retention.max_bytes = limit()?,
         name if WITHOUT_EFFECT.contains(&name) => {}
         name => {
             let asked = status(topic);
@@ -211,8 +211,7 @@ fn status(topic: &StreamDeclaration) -> StreamStatus {
         id: [0; 16],
         partitions: topic.partitions,
         internal: false,
-        max_age_ms: topic.max_age_ms,
-        max_bytes: topic.max_bytes,
+        retention: topic.retention.clone(),
         refused: None,
     }
 }

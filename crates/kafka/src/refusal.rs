@@ -18,7 +18,7 @@ pub(crate) fn code(refusal: &Refusal, stream: &StreamRef) -> ErrorCode {
         Refusal::UnsupportedFormat => ErrorCode::UnsupportedForMessageFormat,
         Refusal::OutOfOrder => ErrorCode::OutOfOrderSequenceNumber,
         Refusal::Fenced => ErrorCode::InvalidProducerEpoch,
-        Refusal::StorageUnavailable => ErrorCode::KafkaStorageError,
+        Refusal::NoRoom | Refusal::StorageUnavailable => ErrorCode::KafkaStorageError,
         Refusal::NotAllowed => ErrorCode::TopicAuthorizationFailed,
         Refusal::DifferentQueue(_)
         | Refusal::DifferentSpace(_)
@@ -49,6 +49,7 @@ pub(crate) fn message(refusal: &Refusal) -> Option<String> {
             Some(format!("the topic {} holds this subject", String::from_utf8_lossy(other)))
         }
         Refusal::TooLarge(bytes) => Some(format!("larger than {bytes} bytes")),
+        Refusal::NoRoom => Some("no room is left for now".to_owned()),
         Refusal::NotFound
         | Refusal::Exists
         | Refusal::DifferentQueue(_)

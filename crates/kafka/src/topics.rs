@@ -14,7 +14,8 @@ use kafka_codec::messages::{
 };
 use kafka_codec::{ErrorCode, Text, Uuid};
 use protocol::{
-    Declare, Declared, Destroy, Reply, Request, StreamDeclaration, StreamRef, StreamStatus,
+    Declare, Declared, Destroy, Reply, Request, Retention, StreamDeclaration, StreamRef,
+    StreamStatus,
 };
 
 use crate::call::{Begun, Call, Desk, Step};
@@ -87,8 +88,7 @@ fn declaration(
         name: topic.name.bytes().clone(),
         filters: Vec::new(),
         partitions,
-        max_age_ms: None,
-        max_bytes: None,
+        retention: Retention::default(),
         dry_run,
     };
     for config in &topic.configs {

@@ -1,6 +1,7 @@
 //! All named objects, and the commands that change them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use bytes::Bytes;
 use model::filter::Filter;
@@ -8,8 +9,8 @@ use model::record::Space;
 use model::render;
 use model::subject::Subject;
 use protocol::{
-    BindTarget, Binding, HeaderMatch, HeaderMatchMode, QueueDeclaration, Refusal, SpaceDeclaration,
-    StreamDeclaration,
+    BindTarget, Binding, Cleanup, Compaction, HeaderMatch, HeaderMatchMode, QueueDeclaration,
+    Refusal, Retention, SpaceDeclaration, StreamDeclaration,
 };
 
 use crate::row::{Reader, Unreadable, Writer};
@@ -34,10 +35,8 @@ pub struct Stream {
     pub logs: Vec<u64>,
     /// Kept by the system itself.
     pub internal: bool,
-    /// Age at which records go out of sight.
-    pub max_age_ms: Option<u64>,
-    /// Bytes per partition above which the oldest go out of sight.
-    pub max_bytes: Option<u64>,
+    /// What it keeps in sight.
+    pub retention: Retention,
     /// It was a view before: the log that holds what is below its first offset.
     pub promoted: Option<Promoted>,
 }
@@ -170,6 +169,12 @@ impl Catalogue {
         self.streams.values()
     }
 
+    /// Streams with names behind `after`.
+    pub fn streams_after(&self, after: Option<&[u8]>) -> impl Iterator<Item = &Stream> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.streams.range::<[u8], _>((from, Bound::Unbounded)).map(|(_, stream)| stream)
+    }
+
     /// How many streams there are.
     pub fn stream_count(&self) -> usize {
         self.streams.len()
@@ -211,7 +216,7 @@ impl Catalogue {
         {
             return Err(Refusal::InvalidName);
         }
-        if declaration.partitions > PARTITIONS_MAX {
+        if declaration.partitions > PARTITIONS_MAX || !declaration.retention.is_possible() {
             return Err(Refusal::InvalidNumber);
         }
         if self.streams.contains_key(name) {
@@ -404,9 +409,10 @@ fn write_stream(stream: &Stream) -> Bytes {
     let mut row = Writer::default()
         .bytes(&stream.name)
         .bytes(&stream.id)
-        .flags(&[stream.internal])
-        .maybe(stream.max_age_ms)
-        .maybe(stream.max_bytes)
+        .flags(&[stream.internal, true])
+        .maybe(stream.retention.max_age_ms)
+        .maybe(stream.retention.max_bytes)
+        .bytes(&write_retention(&stream.retention))
         .maybe(stream.promoted.map(|p| p.log))
         .maybe(stream.promoted.map(|p| p.until))
         .number(stream.logs.len() as u64);
@@ -422,8 +428,11 @@ fn write_stream(stream: &Stream) -> Bytes {
 fn read_stream(row: &mut Reader) -> Result<Stream, Unreadable> {
     let name = row.bytes()?;
     let id = row.bytes()?[..].try_into().map_err(|_| Unreadable)?;
-    let [internal] = row.flags()?;
+    // A row without the second flag has no more limits than these two.
+    let [internal, more] = row.flags()?;
     let (max_age_ms, max_bytes) = (row.maybe()?, row.maybe()?);
+    let rest = if more { read_retention(row.bytes()?)? } else { Retention::default() };
+    let retention = Retention { max_age_ms, max_bytes, ..rest };
     let (log, until) = (row.maybe()?, row.maybe()?);
     let promoted = log.zip(until).map(|(log, until)| Promoted { log, until });
     let logs = (0..row.number()?).map(|_| row.number()).collect::<Result<_, _>>()?;
@@ -431,7 +440,62 @@ fn read_stream(row: &mut Reader) -> Result<Stream, Unreadable> {
     while !row.is_done() {
         filters.push(Filter::from_bytes(&row.bytes()?).map_err(|_| Unreadable)?);
     }
-    Ok(Stream { name, id, filters, logs, internal, max_age_ms, max_bytes, promoted })
+    Ok(Stream { name, id, filters, logs, internal, retention, promoted })
+}
+
+/// All of a retention but age and bytes, which stand before it.
+fn write_retention(retention: &Retention) -> Bytes {
+    let cleanup = match retention.cleanup {
+        Cleanup::Delete => 0,
+        Cleanup::Compact => 1,
+        Cleanup::Both => 2,
+    };
+    let Compaction { delete_retention_ms, min_lag_ms, min_dirty_percent } = retention.compaction;
+    Writer::default()
+        .maybe(retention.max_records)
+        .maybe(retention.max_per_subject.map(u64::from))
+        .flags(&[retention.refuse_when_full, retention.until_consumed])
+        .number(cleanup)
+        .maybe(delete_retention_ms)
+        .maybe(min_lag_ms)
+        .maybe(min_dirty_percent.map(u64::from))
+        .maybe(retention.max_message_bytes.map(u64::from))
+        .maybe(retention.held_bytes)
+        .maybe(retention.held_age_ms)
+        .finish()
+}
+
+fn read_retention(row: Bytes) -> Result<Retention, Unreadable> {
+    fn small<T: TryFrom<u64>>(number: Option<u64>) -> Result<Option<T>, Unreadable> {
+        number.map(|number| T::try_from(number).map_err(|_| Unreadable)).transpose()
+    }
+    let row = &mut Reader::new(row)?;
+    let max_records = row.maybe()?;
+    let max_per_subject = small(row.maybe()?)?;
+    let [refuse_when_full, until_consumed] = row.flags()?;
+    let cleanup = match row.number()? {
+        0 => Cleanup::Delete,
+        1 => Cleanup::Compact,
+        2 => Cleanup::Both,
+        _ => return Err(Unreadable),
+    };
+    let compaction = Compaction {
+        delete_retention_ms: row.maybe()?,
+        min_lag_ms: row.maybe()?,
+        min_dirty_percent: small(row.maybe()?)?,
+    };
+    Ok(Retention {
+        max_records,
+        max_per_subject,
+        refuse_when_full,
+        until_consumed,
+        cleanup,
+        compaction,
+        max_message_bytes: small(row.maybe()?)?,
+        held_bytes: row.maybe()?,
+        held_age_ms: row.maybe()?,
+        ..Retention::default()
+    })
 }
 
 fn write_space(space: &SpaceDeclaration) -> Bytes {

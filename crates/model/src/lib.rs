@@ -6,10 +6,12 @@
 //! record    one message: key, value, headers, properties
 //! fields    what each protocol calls the parts of a record
 //! limits    what one node accepts
+//! budget    how much memory it may use, and what for
 //! ```
 //!
 //! Absent: packets of any protocol, I/O, clocks, locks.
 
+pub mod budget;
 mod escape;
 pub mod fields;
 pub mod filter;

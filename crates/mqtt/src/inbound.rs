@@ -140,6 +140,8 @@ impl Inbound {
             }
         };
         request.wait = Wait::Stored;
+        // A version that cannot say no must not lie either: its acknowledgement waits for room.
+        request.parks = !link.version.is_v5();
         let number = self.owe(id, qos, None);
         turn.out.ask(Asked::Publish.token(number), Request::Publish(request));
         Ok(())

@@ -23,7 +23,7 @@ impl Cause {
     pub(crate) const fn of(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::NotAllowed => Self::Right,
-            Refusal::TooLarge(_) | Refusal::Limit(_) => Self::Limit,
+            Refusal::TooLarge(_) | Refusal::Limit(_) | Refusal::NoRoom => Self::Limit,
             Refusal::StorageUnavailable => Self::Storage,
             Refusal::InvalidName => Self::Name,
             Refusal::Unmatched => Self::Nobody,

@@ -14,6 +14,7 @@ mod module;
 mod outbox;
 mod reply;
 mod request;
+mod retention;
 mod session;
 
 pub use delivery::{Delivery, FrameCache, Matched, Message, Tag};
@@ -24,10 +25,13 @@ pub use reply::{
     ReadOutcome, Refusal, Reply, SpaceStatus, StreamStatus,
 };
 pub use request::{
-    Append, BindTarget, Binding, Claim, Consume, Declare, Destroy, Expiry, HeaderMatch,
+    Alter, Append, BindTarget, Binding, Claim, Consume, Declare, Destroy, Expiry, HeaderMatch,
     HeaderMatchMode, Position, Propose, Publish, Pull, QueueDeclaration, Read, ReadItem, Release,
     Remember, Request, Settle, Settlement, SpaceDeclaration, Start, StreamDeclaration, StreamRef,
     Subscribe, Wait, Will,
+};
+pub use retention::{
+    Cleanup, Compaction, DELETE_RETENTION_MS, MIN_DIRTY_PERCENT, PER_SUBJECT_MAX, Retention,
 };
 pub use session::{
     Close, ConnId, Handover, Input, Node, Notice, Now, Peer, Protocol, Session, SlowReceiver, Token,

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use model::filter::Filter;
 
-use crate::{Delivery, Handover, QueueDeclaration, SpaceDeclaration, StreamRef};
+use crate::{Delivery, Handover, QueueDeclaration, Retention, SpaceDeclaration, StreamRef};
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -87,7 +87,9 @@ pub enum Refusal {
     Fenced,
     /// The number of partitions, or another number, cannot be had.
     InvalidNumber,
-    /// Storage takes no writes now: full, or stopped after a failed sync.
+    /// No room is left on the disk or in memory for now: later it may be taken.
+    NoRoom,
+    /// Storage takes no writes until the server is started again: a sync has failed.
     StorageUnavailable,
     /// The right is missing.
     NotAllowed,
@@ -121,6 +123,7 @@ impl fmt::Display for Refusal {
             Self::OutOfOrder => "the producer's sequence has a gap",
             Self::Fenced => "a newer epoch of the producer exists",
             Self::InvalidNumber => "the number cannot be had",
+            Self::NoRoom => "no room is left for now",
             Self::StorageUnavailable => "storage takes no writes now",
             Self::NotAllowed => "the right is missing",
             Self::Unmatched => "nobody was matched",
@@ -204,7 +207,7 @@ pub struct DurableSubscription {
 /// An object exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Declared {
-    /// A stream, just made.
+    /// A stream, just made or changed.
     Stream(StreamStatus),
     /// A space.
     Space,
@@ -225,10 +228,8 @@ pub struct StreamStatus {
     pub partitions: u32,
     /// Kept by the system itself.
     pub internal: bool,
-    /// Age at which records go out of sight, in milliseconds; `None` = never.
-    pub max_age_ms: Option<u64>,
-    /// Bytes per partition above which the oldest go out of sight; `None` = no such limit.
-    pub max_bytes: Option<u64>,
+    /// What it keeps in sight.
+    pub retention: Retention,
     /// Why it cannot be had.
     pub refused: Option<Refusal>,
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use model::filter::Filter;
 use model::record::{Address, Record, Space};
 
-use crate::{Handover, Tag};
+use crate::{Handover, Retention, Tag};
 
 /// One request. Each is answered by one [`crate::Reply`] if it carries a token.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub enum Request {
     Settle(Settle),
     /// Makes a stream, a space or a queue. Answer: `Declared` or `Refused`.
     Declare(Declare),
+    /// Changes what a stream keeps in sight. Answer: `Declared` or `Refused`.
+    Alter(Alter),
     /// Removes one. Answer: `Destroyed` or `Refused`.
     Destroy(Destroy),
     /// Ties a queue or a space to a space. Answer: `Done` (also if it was there) or `Refused`.
@@ -97,6 +99,9 @@ pub struct Publish {
     pub remember: Option<Bytes>,
     /// Store nothing and publish nothing unless someone is matched.
     pub only_if_matched: bool,
+    /// The publisher cannot be told of a refusal: while there is no room it waits, as far as the
+    /// connection's part of parked messages goes, and its answer with it.
+    pub parks: bool,
 }
 
 impl Publish {
@@ -109,6 +114,7 @@ impl Publish {
             wait: Wait::Routed,
             remember: None,
             only_if_matched: false,
+            parks: false,
         }
     }
 }
@@ -302,11 +308,20 @@ pub struct StreamDeclaration {
     pub filters: Vec<Filter>,
     /// Partitions, 0 = the node's default.
     pub partitions: u32,
-    /// Age at which records go out of sight, in milliseconds.
-    pub max_age_ms: Option<u64>,
-    /// Bytes per partition above which the oldest go out of sight.
-    pub max_bytes: Option<u64>,
+    /// What it keeps in sight.
+    pub retention: Retention,
     /// Only say whether it could be made.
+    pub dry_run: bool,
+}
+
+/// A stream to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alter {
+    /// Which.
+    pub stream: StreamRef,
+    /// What it keeps in sight from now on, all of it.
+    pub retention: Retention,
+    /// Only say whether it could be changed.
     pub dry_run: bool,
 }
 

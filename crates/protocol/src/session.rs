@@ -55,7 +55,8 @@ pub enum Notice {
     ConsumerGone(u32),
     /// The server is going down: say goodbye as the protocol has it.
     Draining,
-    /// Publishing is refused for want of space (`true`), or possible again (`false`).
+    /// Publishing is refused for want of room on the disk or in memory (`true`), or possible again
+    /// (`false`). Reading and acknowledging go on meanwhile.
     Pressure(bool),
     /// More live messages wait for the peer than it may have waiting, and its protocol closes such
     /// a receiver ([`SlowReceiver::Close`]): say so as the protocol has it. The connection ends

@@ -49,6 +49,8 @@ pub struct Config {
     pub catalogue: CatalogueKeys,
     /// `[default_stream]`.
     pub default_stream: DefaultStreamKeys,
+    /// `[memory]`.
+    pub memory: MemoryKeys,
     /// `[security]`.
     pub security: SecurityKeys,
     /// `[[stream]]`.
@@ -114,6 +116,13 @@ pub struct DefaultStreamKeys {
     pub max_bytes: Bounded<ByteSize>,
 }
 
+/// `[memory]`.
+#[derive(Clone, Debug)]
+pub struct MemoryKeys {
+    /// Bytes that the server may use, none = half of what there is.
+    pub budget: Bounded<ByteSize>,
+}
+
 /// `[security]`.
 #[derive(Clone, Debug)]
 pub struct SecurityKeys {
@@ -134,6 +143,24 @@ pub struct Stream {
     pub max_age: Bounded<Span>,
     /// Size bound of a partition.
     pub max_bytes: Bounded<ByteSize>,
+    /// Bound of records of a partition.
+    pub max_records: Bounded<u32>,
+    /// Bound of records of one subject.
+    pub max_per_subject: Bounded<u32>,
+    /// Whether what is beyond the bounds is refused.
+    pub refuse_when_full: bool,
+    /// Whether records go once all cursors are done with them.
+    pub until_consumed: bool,
+    /// Whether keys are compacted.
+    pub compact: bool,
+    /// How long tombstones stay.
+    pub tombstones_for: Bounded<Span>,
+    /// The largest message.
+    pub max_message_bytes: Bounded<ByteSize>,
+    /// Bytes that a holder may hold.
+    pub held_bytes: Bounded<ByteSize>,
+    /// How long it may.
+    pub held_age: Bounded<Span>,
     /// Where it is declared.
     pub place: Place,
     /// Where each of its keys stands.
@@ -168,6 +195,7 @@ impl Config {
                 max_age: Bounded(Some(Span(7 * 86_400_000))),
                 max_bytes: Bounded(Some(ByteSize(10 << 30))),
             },
+            memory: MemoryKeys { budget: Bounded(None) },
             security: SecurityKeys { allow_remote: false },
             streams: Vec::new(),
         }
@@ -182,6 +210,15 @@ impl Stream {
             partitions: 0,
             max_age: Bounded(None),
             max_bytes: Bounded(None),
+            max_records: Bounded(None),
+            max_per_subject: Bounded(None),
+            refuse_when_full: false,
+            until_consumed: false,
+            compact: false,
+            tombstones_for: Bounded(Some(Span(protocol::DELETE_RETENTION_MS))),
+            max_message_bytes: Bounded(None),
+            held_bytes: Bounded(None),
+            held_age: Bounded(None),
             place,
             places: Vec::new(),
         }

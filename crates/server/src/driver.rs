@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
+use model::budget::Budget;
 use protocol::{Node, Protocol};
 
 pub use counters::{Counters, Ending, PROTOCOL_COUNTERS, ProtocolTotals};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub protocols: Arc<[Box<dyn Protocol>]>,
     /// What every session knows about the server.
     pub node: Arc<Node>,
+    /// What memory is accounted into.
+    pub budget: Arc<Budget>,
     /// Most connections at a time.
     pub connections: usize,
     /// Most bytes of live messages that wait for one connection.

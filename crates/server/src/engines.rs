@@ -1,8 +1,8 @@
 //! The storage engines: one line for each.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use storage::memory::Memory;
 use storage_journal::vfs::RealFs;
@@ -26,8 +26,21 @@ pub struct Unusable {
 pub fn open(config: &Config) -> Result<Arc<dyn storage::Engine>, Unusable> {
     match config.storage.engine {
         Engine::Journal => Ok(Arc::new(journal(&config.data, config.storage.segment_bytes.0)?)),
-        Engine::Memory => Ok(Arc::new(Memory::new())),
+        Engine::Memory => Ok(Arc::new(Memory::with_clock(clock_ms))),
     }
+}
+
+/// Wall time of the first asking, and monotonic time from there on.
+fn clock_ms() -> i64 {
+    static START: OnceLock<(i64, Instant)> = OnceLock::new();
+    let (wall_ms, since) = START.get_or_init(|| (wall_ms(), Instant::now()));
+    let passed = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+    wall_ms.saturating_add(passed)
+}
+
+fn wall_ms() -> i64 {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(unix.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn journal(folder: &Path, segment_bytes: u64) -> Result<Journal, Unusable> {
@@ -37,11 +50,10 @@ fn journal(folder: &Path, segment_bytes: u64) -> Result<Journal, Unusable> {
     })?;
     let mut seed = [0; 16];
     getrandom::fill(&mut seed).map_err(|error| unusable(format!("no randomness: {error}")))?;
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let options = Options {
         segment_bytes,
         seed: u128::from_be_bytes(seed),
-        wall_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX),
+        wall_ms: wall_ms(),
         ..Options::default()
     };
     Journal::open(Arc::new(files), options).map_err(|error| unusable(error.to_string()))

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use broker::Broker;
+use model::budget::Budget;
 use serde_json::json;
 use storage::Engine;
 
@@ -44,6 +45,8 @@ pub struct Sources {
     pub engine: Arc<dyn Engine>,
     /// The driver's counters.
     pub counters: Arc<Counters>,
+    /// The memory budget.
+    pub budget: Arc<Budget>,
     /// The protocols' names, in the order of the counters.
     pub protocols: Vec<&'static str>,
     /// The cluster's id.
@@ -76,6 +79,11 @@ impl Status {
         self.stage.store(stage as u8, Ordering::Release);
     }
 
+    /// Whether clients are served, if only to read and to acknowledge.
+    fn is_served(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == Stage::Ready as u8
+    }
+
     /// Whether clients are served, and what is in the way if not.
     fn readiness(&self) -> Result<(), &'static str> {
         match self.stage.load(Ordering::Acquire) {
@@ -84,10 +92,7 @@ impl Status {
             _ => return Err("starting"),
         }
         match self.sources.get() {
-            Some(sources) if sources.engine.stats().is_poisoned() => {
-                Err("storage takes no writes after a failed write; see the log")
-            }
-            Some(_) => Ok(()),
+            Some(sources) => sources.broker.refuses_because().map_or(Ok(()), Err),
             None => Err("starting"),
         }
     }
@@ -141,6 +146,11 @@ async fn live() -> Json<serde_json::Value> {
 async fn ready(State(status): State<Arc<Status>>) -> Response {
     match status.readiness() {
         Ok(()) => Json(json!({ "status": "ready" })).into_response(),
+        // Reading and acknowledging go on; only what adds to what is kept is refused.
+        Err(why) if status.is_served() => {
+            let body = Json(json!({ "status": "publishing is refused", "reason": why }));
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
         Err(why) => {
             let body = Json(json!({ "status": "not ready", "reason": why }));
             (StatusCode::SERVICE_UNAVAILABLE, body).into_response()

@@ -93,6 +93,82 @@ pub const STREAM_KEYS: &[Key<Stream>] = &[
         max_bytes,
         "Bytes per partition above which the oldest records go out of sight."
     ),
+    key!(
+        Stream,
+        Bounded<u32>,
+        "stream",
+        "max_records",
+        max_records,
+        "Records per partition above which the oldest go out of sight."
+    ),
+    key!(
+        Stream,
+        Bounded<u32>,
+        "stream",
+        "max_per_subject",
+        max_per_subject,
+        "Records of one subject above which its oldest go out of sight, at most 64."
+    ),
+    key!(
+        Stream,
+        bool,
+        "stream",
+        "refuse_when_full",
+        refuse_when_full,
+        "What is beyond `max_bytes` or `max_records` is refused instead, and the oldest stay."
+    ),
+    key!(
+        Stream,
+        bool,
+        "stream",
+        "until_consumed",
+        until_consumed,
+        "Records go out of sight once every durable session that reads the stream is done with \
+         them. While there is none they stay."
+    ),
+    key!(
+        Stream,
+        bool,
+        "stream",
+        "compact",
+        compact,
+        "Of each key only the newest record stays in sight; the key of a message without one is \
+         its subject. `max_age`, `max_bytes` and `max_records` apply besides."
+    ),
+    key!(
+        Stream,
+        Bounded<Span>,
+        "stream",
+        "tombstones_for",
+        tombstones_for,
+        "How long a record without a value stays after older ones of its key were removed, so \
+         that readers hear of the removal."
+    ),
+    key!(
+        Stream,
+        Bounded<ByteSize>,
+        "stream",
+        "max_message_bytes",
+        max_message_bytes,
+        "The largest message that the stream takes; `none` = `limits.message_bytes`."
+    ),
+    key!(
+        Stream,
+        Bounded<ByteSize>,
+        "stream",
+        "held_bytes",
+        held_bytes,
+        "Bytes out of sight that one durable session or queue may go on holding; what is beyond \
+         is lost to it and counted. `none` = a tenth of `max_bytes`, or 1GiB."
+    ),
+    key!(
+        Stream,
+        Bounded<Span>,
+        "stream",
+        "held_age",
+        held_age,
+        "How long it may hold what went out of sight. `none` = 7d."
+    ),
 ];
 
 /// A part of a configuration, for the reference page.

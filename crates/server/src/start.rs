@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use broker::{Broker, DefaultStream, Options};
+use model::budget::Budget;
 use model::limits::Limits;
 use protocol::{Node, Now, Protocol};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -82,6 +83,7 @@ pub fn run(loaded: &Loaded, checked: Checked, began: Instant) -> Result<(), Star
     http::serve(status.clone(), listen_all(pages)?).map_err(system("HTTP cannot be served"))?;
 
     let engine = engines::open(&loaded.config)?;
+    let budget = Arc::new(budget(loaded));
     let (polls, mailboxes) =
         driver::mailboxes(checked.workers).map_err(system("sockets cannot be waited for"))?;
     let node = Arc::new(node(loaded, &checked, &*engine)?);
@@ -97,12 +99,14 @@ pub fn run(loaded: &Loaded, checked: Checked, began: Instant) -> Result<(), Star
         streams: checked.streams,
         builtins: protocols.iter().flat_map(|protocol| protocol.builtins()).collect(),
         modules: protocols.iter().flat_map(|protocol| protocol.modules(seed)).collect(),
+        budget: budget.clone(),
         now: now(),
     };
     let broker = Broker::open(engine.clone(), mailboxes.clone(), options)?;
     let settings = Settings {
         protocols: protocols.clone(),
         node: node.clone(),
+        budget: budget.clone(),
         connections: connections(loaded.config.limits.connections),
         outbound_bytes: node.limits.outbound_bytes,
         requests: loaded.config.limits.requests,
@@ -118,6 +122,7 @@ pub fn run(loaded: &Loaded, checked: Checked, began: Instant) -> Result<(), Star
         broker,
         engine: engine.clone(),
         counters: driver.counters(),
+        budget,
         protocols: protocols.iter().map(|protocol| protocol.name()).collect(),
         cluster_id: node.cluster_id.clone(),
     });
@@ -155,6 +160,15 @@ fn bind_all(
 
 fn listen_all(bound: Vec<Bound>) -> Result<Vec<TcpListener>, Unavailable> {
     bound.into_iter().map(Bound::listen).collect()
+}
+
+/// The memory that may be used: what is configured, or half of what there is.
+fn budget(loaded: &Loaded) -> Budget {
+    let configured = loaded.config.memory.budget.0.map(|size| size.0);
+    match configured.or_else(|| process::memory_bytes().map(|bytes| bytes / 2)) {
+        Some(bytes) => Budget::new(bytes),
+        None => Budget::default(),
+    }
 }
 
 /// Most connections: what is configured, or what open files allow.

@@ -184,7 +184,7 @@ fn what_is_shown_can_be_read_back() {
     assert_eq!(values(&first), values(&second));
     let streams = second.check(&sections(), 2).unwrap().streams;
     assert_eq!(streams.len(), 1);
-    assert_eq!(streams[0].max_age_ms, Some(30 * 86_400_000));
+    assert_eq!(streams[0].retention.max_age_ms, Some(30 * 86_400_000));
 }
 
 #[test]

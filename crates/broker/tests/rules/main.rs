@@ -7,7 +7,10 @@
     reason = "tests end where an expectation does"
 )]
 
+mod choked;
+mod pressure;
 mod publish;
 mod queues;
+mod retention;
 mod sessions;
 mod world;

@@ -19,7 +19,7 @@ fn matched(reply: &Reply) -> u32 {
     }
 }
 
-fn name(name: &str) -> StreamRef {
+pub(crate) fn name(name: &str) -> StreamRef {
     StreamRef::Name(Bytes::copy_from_slice(name.as_bytes()))
 }
 
@@ -31,13 +31,13 @@ fn describe(world: &mut World, stream: StreamRef, create: bool) -> StreamStatus 
     }
 }
 
-fn read_from(stream: StreamRef, offset: u64, wait_ms: u64) -> Request {
+pub(crate) fn read_from(stream: StreamRef, offset: u64, wait_ms: u64) -> Request {
     let item = ReadItem { stream, partition: 0, offset, max_bytes: 1 << 20 };
     Request::Read(Read { items: vec![item], min_bytes: 1, max_bytes: 1 << 20, wait_ms })
 }
 
 /// The visible records of an answer: offset and value.
-fn records(reply: Option<Reply>) -> Vec<(u64, String)> {
+pub(crate) fn records(reply: Option<Reply>) -> Vec<(u64, String)> {
     let Some(Reply::Read(outcomes)) = reply else { panic!("{reply:?}") };
     assert_eq!(outcomes[0].refused, None);
     outcomes[0]

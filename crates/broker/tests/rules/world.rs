@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use broker::{Broker, Completion, DefaultStream, Desk, Mail, Options, Port};
 use bytes::Bytes;
+use model::budget::Budget;
 use model::filter::Filter;
 use model::limits::Limits;
 use model::record::{Address, Assurance, Record, Space};
 use model::render;
 use protocol::{
     Claim, Claimed, ConnId, Delivery, Expiry, Node, Notice, Now, Publish, Reply, Request, Start,
-    Subscribe, Token, Wait,
+    StreamDeclaration, Subscribe, Token, Wait,
 };
 use storage::Engine;
 use storage::memory::Memory;
@@ -50,10 +51,28 @@ impl Port for Got {
 pub struct World {
     pub engine: Arc<dyn Engine>,
     post: Arc<Post>,
+    pub broker: Arc<Broker>,
     desks: Vec<Desk>,
     pub got: Got,
     pub now: Now,
     tokens: u64,
+}
+
+/// What a world is started with.
+pub struct Setting {
+    pub default_stream: DefaultStream,
+    pub streams: Vec<StreamDeclaration>,
+    pub budget: Arc<Budget>,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            default_stream: DefaultStream { partitions: 8, max_age_ms: None, max_bytes: None },
+            streams: Vec::new(),
+            budget: Arc::default(),
+        }
+    }
 }
 
 pub fn conn(number: u32) -> ConnId {
@@ -74,28 +93,41 @@ pub fn node() -> Arc<Node> {
 
 impl World {
     pub fn new() -> Self {
-        Self::over(Arc::new(Memory::new()), Now { instant: Instant::now(), unix_ms: 1_000_000 })
+        Self::on(Arc::new(Memory::new()))
+    }
+
+    /// A world over this engine.
+    pub fn on(engine: Arc<dyn Engine>) -> Self {
+        let now = Now { instant: Instant::now(), unix_ms: 1_000_000 };
+        Self::over(engine, now, Setting::default())
+    }
+
+    /// A world over this engine, with settings of its own.
+    pub fn with(engine: Arc<dyn Engine>, setting: Setting) -> Self {
+        let now = Now { instant: Instant::now(), unix_ms: 1_000_000 };
+        Self::over(engine, now, setting)
     }
 
     /// A new run of the server over what an earlier one kept.
     pub fn restarted(self) -> Self {
-        Self::over(self.engine, self.now)
+        Self::over(self.engine, self.now, Setting::default())
     }
 
-    fn over(engine: Arc<dyn Engine>, now: Now) -> Self {
+    fn over(engine: Arc<dyn Engine>, now: Now, setting: Setting) -> Self {
         let post = Arc::new(Post::default());
         let options = Options {
             node: node(),
             seed: 7,
-            default_stream: DefaultStream { partitions: 8, max_age_ms: None, max_bytes: None },
-            streams: Vec::new(),
+            default_stream: setting.default_stream,
+            streams: setting.streams,
             builtins: Vec::new(),
             modules: Vec::new(),
+            budget: setting.budget,
             now,
         };
         let broker = Broker::open(engine.clone(), post.clone(), options).unwrap();
         let desks = vec![broker.desk(0), broker.desk(1)];
-        Self { engine, post, desks, got: Got::default(), now, tokens: 0 }
+        Self { engine, post, broker, desks, got: Got::default(), now, tokens: 0 }
     }
 
     /// A request, and everything that follows from it; its answer, if it has come.
@@ -124,6 +156,11 @@ impl World {
     pub fn gone(&mut self, conn: ConnId) {
         self.desks[usize::from(conn.worker)].gone(self.now, conn, &mut self.got);
         self.settle_down();
+    }
+
+    /// Whether the sessions of a worker are to know that publishing is refused.
+    pub fn is_pressed(&self, worker: usize) -> bool {
+        self.desks[worker].is_pressed()
     }
 
     pub fn flow(&mut self, conn: ConnId, stopped: bool) {

@@ -10,8 +10,8 @@ use kafka_codec::{
     AnyRequest, AnyResponse, ApiKey, Limits, RequestHeader, Text, response_header_is_flexible,
 };
 use protocol::{
-    Close, ConnId, Input, Node, Notice, Now, Outbox, Peer, Reply, Request, Session, StreamRef,
-    StreamStatus, Token,
+    Close, ConnId, Input, Node, Notice, Now, Outbox, Peer, Reply, Request, Retention, Session,
+    StreamRef, StreamStatus, Token,
 };
 
 /// One connection, seen from both sides.
@@ -193,8 +193,7 @@ pub(crate) fn stream(name: &str, partitions: u32) -> StreamStatus {
         id: id(name),
         partitions,
         internal: false,
-        max_age_ms: None,
-        max_bytes: None,
+        retention: Retention::default(),
         refused: None,
     }
 }

@@ -7,8 +7,8 @@ use kafka_codec::sample::Sampler;
 use kafka_codec::wire::{Reader, Writer};
 use kafka_codec::{AnyRequest, AnyResponse, ApiKey, Limits, Records};
 use protocol::{
-    Appended, Close, Declare, Declared, Located, ReadOutcome, Refusal, Reply, Request, StreamRef,
-    StreamStatus,
+    Appended, Close, Declare, Declared, Located, ReadOutcome, Refusal, Reply, Request, Retention,
+    StreamRef, StreamStatus,
 };
 
 use crate::client::{Client, batch};
@@ -39,8 +39,7 @@ fn status(stream: &StreamRef, bits: u64) -> StreamStatus {
         },
         partitions: 3,
         internal: false,
-        max_age_ms: Some(bits),
-        max_bytes: None,
+        retention: Retention { max_age_ms: Some(bits), ..Retention::default() },
         refused: bits.is_multiple_of(3).then(|| refusal(bits / 3)),
     }
 }
@@ -104,6 +103,7 @@ fn broker(request: &Request, seed: u64) -> Reply {
         | Request::Remember(_)
         | Request::Settle(_)
         | Request::Declare(Declare::Space(_) | Declare::Queue(_))
+        | Request::Alter(_)
         | Request::Bind(_)
         | Request::Unbind(_)
         | Request::DescribeQueue(_)

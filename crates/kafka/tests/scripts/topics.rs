@@ -16,8 +16,8 @@ use kafka_codec::messages::{
 };
 use kafka_codec::{AnyResponse, ErrorCode, Uuid};
 use protocol::{
-    Declare, Declared, Destroy, Node, Refusal, Reply, Request, StreamDeclaration, StreamRef,
-    StreamStatus,
+    Declare, Declared, Destroy, Node, Refusal, Reply, Request, Retention, StreamDeclaration,
+    StreamRef, StreamStatus,
 };
 
 use crate::client::{Client, id, name, node, stream};
@@ -179,7 +179,10 @@ fn declared(topic: CreatableTopic) -> Result<StreamDeclaration, (i16, String)> {
 fn a_topic_is_made_with_what_was_asked_and_one_replica() {
     let request = CreatableTopic { num_partitions: 3, replication_factor: 3, ..topic("t") };
     let request = CreateTopicsRequest { topics: vec![request], ..Default::default() };
-    let status = StreamStatus { max_age_ms: Some(1000), ..stream("t", 3) };
+    let status = StreamStatus {
+        retention: Retention { max_age_ms: Some(1000), ..Retention::default() },
+        ..stream("t", 3)
+    };
     let (asked, response) =
         Client::new().exchange(request, 7, Reply::Declared(Declared::Stream(status)));
     let Request::Declare(Declare::Stream(declaration)) = asked else { panic!("{asked:?}") };
@@ -197,7 +200,7 @@ fn a_topic_is_made_with_what_was_asked_and_one_replica() {
 #[test]
 fn configs_are_honoured_or_refused() {
     let topic = declared(with(&[("retention.ms", "86400000"), ("retention.bytes", "-1")])).unwrap();
-    assert_eq!((topic.max_age_ms, topic.max_bytes), (Some(86_400_000), None));
+    assert_eq!((topic.retention.max_age_ms, topic.retention.max_bytes), (Some(86_400_000), None));
     assert!(declared(with(&[("cleanup.policy", "delete"), ("segment.bytes", "1")])).is_ok());
     let invalid = ErrorCode::InvalidConfig.number();
     for config in [
@@ -305,7 +308,10 @@ fn value(response: &DescribeConfigsResponse, name: &str) -> (String, i8) {
 
 #[test]
 fn configs_tell_what_holds_and_where_it_comes_from() {
-    let status = StreamStatus { max_bytes: Some(1000), ..stream("t", 1) };
+    let status = StreamStatus {
+        retention: Retention { max_bytes: Some(1000), ..Retention::default() },
+        ..stream("t", 1)
+    };
     let (_, response) = Client::new().exchange(configs(2, "t"), 4, Reply::Streams(vec![status]));
     let AnyResponse::DescribeConfigs(response) = response else { panic!() };
     assert_eq!(value(&response, "cleanup.policy"), ("delete".to_owned(), 5));

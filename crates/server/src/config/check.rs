@@ -3,10 +3,10 @@
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use protocol::StreamDeclaration;
+use protocol::{Cleanup, Compaction, PER_SUBJECT_MAX, Retention, StreamDeclaration};
 
 use super::load::Loaded;
-use super::setting::Addresses;
+use super::setting::{Addresses, Bounded};
 use super::{Invalid, Section, Stream};
 use crate::protocols;
 
@@ -153,8 +153,68 @@ fn declaration(stream: &Stream) -> Result<StreamDeclaration, Invalid> {
         name: Bytes::copy_from_slice(stream.name.as_bytes()),
         filters: stream.filters.iter().map(filter).collect::<Result<_, _>>()?,
         partitions: stream.partitions,
-        max_age_ms: stream.max_age.0.map(|span| span.0),
-        max_bytes: stream.max_bytes.0.map(|size| size.0),
+        retention: retention(stream).map_err(|(key, what)| invalid(key, what))?,
         dry_run: false,
     })
+}
+
+/// What a stream keeps in sight; or the key that is wrong, and why.
+fn retention(stream: &Stream) -> Result<Retention, (&'static str, String)> {
+    let max_records = count("max_records", &stream.max_records)?;
+    let max_per_subject = count("max_per_subject", &stream.max_per_subject)?;
+    let max_per_subject = max_per_subject
+        .map(|max| {
+            let fits = u32::try_from(max).ok().filter(|max| (1..=PER_SUBJECT_MAX).contains(max));
+            fits.ok_or_else(|| {
+                ("max_per_subject", format!("expected 1 to {PER_SUBJECT_MAX}, found {max}"))
+            })
+        })
+        .transpose()?;
+    let limits =
+        stream.max_age.0.is_some() || stream.max_bytes.0.is_some() || max_records.is_some();
+    let bounded = stream.max_bytes.0.is_some() || max_records.is_some();
+    if stream.refuse_when_full && !bounded {
+        let what = "it needs max_bytes or max_records, which say when the stream is full";
+        return Err(("refuse_when_full", what.to_owned()));
+    }
+    let max_message_bytes = stream
+        .max_message_bytes
+        .0
+        .map(|size| {
+            u32::try_from(size.0).map_err(|_| {
+                ("max_message_bytes", format!("expected up to 8MiB, found {}", size.0))
+            })
+        })
+        .transpose()?;
+    Ok(Retention {
+        max_age_ms: stream.max_age.0.map(|span| span.0),
+        max_bytes: stream.max_bytes.0.map(|size| size.0),
+        max_records,
+        max_per_subject,
+        refuse_when_full: stream.refuse_when_full,
+        until_consumed: stream.until_consumed,
+        cleanup: match (stream.compact, limits) {
+            (false, _) => Cleanup::Delete,
+            (true, false) => Cleanup::Compact,
+            (true, true) => Cleanup::Both,
+        },
+        compaction: Compaction {
+            delete_retention_ms: stream.tombstones_for.0.map(|span| span.0),
+            ..Compaction::default()
+        },
+        max_message_bytes,
+        held_bytes: stream.held_bytes.0.map(|size| size.0),
+        held_age_ms: stream.held_age.0.map(|span| span.0),
+    })
+}
+
+/// A number of records that may be `none`.
+fn count(
+    key: &'static str,
+    Bounded(count): &Bounded<u32>,
+) -> Result<Option<u64>, (&'static str, String)> {
+    match count {
+        Some(0) => Err((key, "expected a number from 1, or \"none\"".to_owned())),
+        other => Ok(other.map(u64::from)),
+    }
 }

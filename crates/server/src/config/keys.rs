@@ -205,6 +205,16 @@ pub const KEYS: &[Key<Config>] = &[
     ),
     key!(
         Config,
+        Bounded<ByteSize>,
+        "memory",
+        "budget",
+        memory.budget,
+        "Memory that connections, caches, queues and tables may use together; `none` = half of \
+         the machine's, or of the limit of the control group. Near it caches shrink, then \
+         publishing and new connections are refused, then the slowest readers are closed."
+    ),
+    key!(
+        Config,
         bool,
         "security",
         "allow_remote_without_authentication",

@@ -156,6 +156,27 @@ impl Setting for Bounded<Span> {
     }
 }
 
+impl Setting for Bounded<u32> {
+    const EXPECTED: &'static str = "a whole number, or \"none\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        if text.trim() == "none" {
+            return Some(Self(None));
+        }
+        u32::from_text(text).map(|number| Self(Some(number)))
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        u32::from_toml(value)
+            .map(|number| Self(Some(number)))
+            .or_else(|| Self::from_text(value.as_str()?))
+    }
+
+    fn to_toml(&self) -> String {
+        self.0.map_or_else(|| "\"none\"".to_owned(), |number| number.to_string())
+    }
+}
+
 impl Setting for u32 {
     const EXPECTED: &'static str = "a whole number";
 

@@ -40,6 +40,8 @@ pub(super) struct Connection {
     pub(super) due: bool,
     /// Our side of the socket is shut down.
     pub(super) shut: bool,
+    /// What it counts for in the budget.
+    pub(super) counted: u32,
     /// Requests that wait for their answer.
     pub(super) in_flight: u32,
     /// Bytes read that are no whole packet yet, or wait behind a pause.
@@ -69,6 +71,7 @@ impl Connection {
             slow: false,
             due: false,
             shut: false,
+            counted: 0,
             in_flight: 0,
             held: BytesMut::new(),
             inbox: None,
@@ -80,6 +83,14 @@ impl Connection {
     /// Whether the session may be given bytes.
     pub(super) fn takes_bytes(&self, requests: u32) -> bool {
         !self.paused && !self.stopped && self.in_flight < requests
+    }
+
+    /// What it takes in memory, about.
+    pub(super) fn memory(&self) -> u32 {
+        /// A session, its place in the slab, and what the broker keeps of it.
+        const BASE: usize = 1024;
+        let bytes = BASE + self.held.capacity() + self.unsent_bytes();
+        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
     /// Bytes that the socket has not taken.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mio::net::TcpStream;
+use model::budget::Class;
 use protocol::{Close, ConnId, Delivery, Input, Notice, Outbox};
 
 use super::connection::{Event, Inbox};
@@ -316,6 +317,7 @@ impl<R: Requests> Worker<R> {
         let conn = self.id(slot);
         let requests = self.floor.shared.settings.requests;
         let soonest = self.now.instant + Duration::from_millis(1);
+        self.floor.account(slot);
         let Some(connection) = self.floor.slab.get(slot) else { return };
         let unsent = connection.unsent_bytes();
         let turned = if connection.stopped { unsent < LOW } else { unsent > HIGH };
@@ -446,7 +448,8 @@ impl<R: Requests> Worker<R> {
     /// Closes the socket and frees the place.
     pub(super) fn remove(&mut self, slot: u32) {
         self.floor.forget(slot);
-        if self.floor.slab.remove(slot).is_some() {
+        if let Some(connection) = self.floor.slab.remove(slot) {
+            self.floor.shared.settings.budget.take(Class::Connections, connection.counted as usize);
             self.left();
         }
     }

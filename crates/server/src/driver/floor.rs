@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use broker::Port;
+use model::budget::{Class, Level};
 use protocol::{ConnId, Delivery, Notice, Reply, SlowReceiver, Token};
 
 use super::Shared;
@@ -30,6 +31,9 @@ const INBOX_BYTES: usize = 256 * 1024;
 
 /// Bytes for other workers above which they are handed over before the end of the turn.
 const AWAY_BYTES: usize = 1024 * 1024;
+
+/// When memory is scarce, a receiver has this part of its usual limit.
+const CROWDED_SHARE: usize = 8;
 
 /// Empty inboxes kept.
 const POOL: usize = 256;
@@ -60,6 +64,7 @@ pub(super) struct Floor<C> {
     full: bool,
     away: Vec<(Vec<Parcel<C>>, usize)>,
     away_bytes: usize,
+    level: Level,
 }
 
 impl<C> Floor<C> {
@@ -80,6 +85,7 @@ impl<C> Floor<C> {
             full: false,
             away,
             away_bytes: 0,
+            level: Level::Calm,
         }
     }
 
@@ -102,6 +108,30 @@ impl<C> Floor<C> {
     pub(super) fn take_touched(&mut self) -> Vec<u32> {
         self.full = false;
         std::mem::take(&mut self.touched)
+    }
+
+    /// Brings what a connection counts for in the budget up to date.
+    pub(super) fn account(&mut self, slot: u32) {
+        let Some(connection) = self.slab.get(slot) else { return };
+        let (before, now) = (connection.counted, connection.memory());
+        if before == now {
+            return;
+        }
+        connection.counted = now;
+        let budget = &self.shared.settings.budget;
+        match now.checked_sub(before) {
+            Some(more) => budget.add(Class::Connections, more as usize),
+            None => budget.take(Class::Connections, (before - now) as usize),
+        }
+    }
+
+    /// How full the budget is, at the start of a turn; what is kept for later shrinks with it.
+    pub(super) fn look_at_budget(&mut self) -> Level {
+        self.level = self.shared.settings.budget.level();
+        if self.level >= Level::Shrink {
+            self.pool = Vec::new();
+        }
+        self.level
     }
 
     /// Takes what the broker has for a connection.
@@ -177,7 +207,10 @@ impl<C> Floor<C> {
         }
         let bytes = DELIVERY_BYTES + delivery.message.record.size();
         if delivery.tag.is_none() {
-            let limit = self.shared.settings.outbound_bytes;
+            let limit = match self.level {
+                Level::Calm | Level::Shrink | Level::Hold => self.shared.settings.outbound_bytes,
+                Level::Refuse | Level::Shed => self.shared.settings.outbound_bytes / CROWDED_SHARE,
+            };
             let limit = if delivery.last_value { limit * LAST_VALUES_FACTOR } else { limit };
             let waiting =
                 connection.unsent_bytes() + connection.inbox.as_ref().map_or(0, |i| i.bytes);

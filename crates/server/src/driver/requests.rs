@@ -35,6 +35,11 @@ pub trait Requests: Send + 'static {
         false
     }
 
+    /// Whether sessions are to know that publishing is refused for want of room.
+    fn is_pressed(&self) -> bool {
+        false
+    }
+
     /// When [`Requests::timeout`] is due.
     fn deadline(&self) -> Option<Instant>;
 
@@ -70,6 +75,10 @@ impl Requests for Desk {
 
     fn is_congested(&self) -> bool {
         Self::is_congested(self)
+    }
+
+    fn is_pressed(&self) -> bool {
+        Self::is_pressed(self)
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -10,6 +10,7 @@ use broker::Port;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use model::budget::Level;
 use protocol::{Close, Notice, Now, Outbox, Peer};
 
 use super::Shared;
@@ -27,6 +28,12 @@ const EVENTS: usize = 256;
 
 /// How often inboxes filled by the feeding of inboxes are fed before sockets have their turn.
 const ROUNDS: usize = 8;
+
+/// How often the slowest readers are closed when memory is at its end.
+const SHED_EVERY: Duration = Duration::from_millis(100);
+
+/// A connection with fewer unsent bytes is not closed for them.
+const LAGGARD_BYTES: usize = 64 * 1024;
 
 /// How long a worker that must not read waits before it looks again.
 const BREATH: Duration = Duration::from_millis(1);
@@ -52,6 +59,10 @@ pub(super) struct Worker<R: Requests> {
     incoming: Vec<Parcel<R::Completion>>,
     /// When the server began to go down.
     draining: Option<Instant>,
+    /// Its sessions were told that publishing is refused for want of room.
+    pressed: bool,
+    /// When the slowest readers were last looked for.
+    shed: Option<Instant>,
 }
 
 impl<R: Requests> Worker<R> {
@@ -77,6 +88,8 @@ impl<R: Requests> Worker<R> {
             acceptor,
             incoming: Vec::new(),
             draining: None,
+            pressed: false,
+            shed: None,
         })
     }
 
@@ -102,18 +115,63 @@ impl<R: Requests> Worker<R> {
                 }
             }
             self.now = read_clocks();
+            if self.floor.look_at_budget() == Level::Shed {
+                self.shed();
+            }
             for event in &events {
                 self.note(event);
             }
             self.accept();
             self.receive();
             self.expire();
+            self.tell_pressure();
             self.work();
             self.floor.send_away();
             if self.floor.shared.draining.load(Ordering::Acquire) && self.is_drained() {
                 self.farewell();
                 return;
             }
+        }
+    }
+
+    /// Closes the connections that the most is unsent of, until memory is below the mark or none is
+    /// far behind.
+    fn shed(&mut self) {
+        if self.shed.is_some_and(|last| self.now.instant < last + SHED_EVERY) {
+            return;
+        }
+        self.shed = Some(self.now.instant);
+        let mut laggards: Vec<(usize, u32)> = self
+            .floor
+            .slab
+            .slots()
+            .into_iter()
+            .filter_map(|slot| Some((self.floor.slab.get(slot)?.unsent_bytes(), slot)))
+            .filter(|(unsent, _)| *unsent >= LAGGARD_BYTES)
+            .collect();
+        laggards.sort_unstable();
+        let mut out = self.outboxes.pop().unwrap_or_default();
+        while self.floor.shared.settings.budget.level() == Level::Shed
+            && let Some((_, slot)) = laggards.pop()
+        {
+            self.end(slot, Ended::Slow, &mut out);
+            // What it has not read would stay until it does.
+            self.remove(slot);
+        }
+        self.outboxes.push(out);
+    }
+
+    /// Tells all sessions when publishing begins to be refused for want of room, or is possible
+    /// again.
+    fn tell_pressure(&mut self) {
+        let pressed = self.desk.is_pressed();
+        if pressed == self.pressed {
+            return;
+        }
+        self.pressed = pressed;
+        for slot in self.floor.slab.slots() {
+            let conn = self.id(slot);
+            self.floor.notice(conn, Notice::Pressure(pressed));
         }
     }
 
@@ -166,7 +224,8 @@ impl<R: Requests> Worker<R> {
         let (floor, instant) = (&mut self.floor, self.now.instant);
         acceptor.accept(instant, |stream, protocol, worker| {
             let shared = &floor.shared;
-            if shared.open.load(Ordering::Relaxed) >= shared.settings.connections {
+            let full = shared.open.load(Ordering::Relaxed) >= shared.settings.connections;
+            if full || shared.settings.budget.level() >= Level::Refuse {
                 shared.counters.refused.fetch_add(1, Ordering::Relaxed);
                 return;
             }
@@ -204,6 +263,9 @@ impl<R: Requests> Worker<R> {
             add(&totals.connections_accepted, 1);
         }
         self.floor.queue(slot);
+        if self.pressed {
+            self.floor.notice(conn, Notice::Pressure(true));
+        }
     }
 
     /// A connection was closed or never taken: there is room for another one.

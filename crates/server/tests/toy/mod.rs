@@ -292,6 +292,7 @@ impl Server {
         let settings = Settings {
             protocols: protocols.into(),
             node: Arc::new(node),
+            budget: Arc::default(),
             connections: CONNECTIONS,
             outbound_bytes: 1 << 20,
             requests: 1000,
