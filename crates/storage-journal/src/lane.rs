@@ -74,7 +74,7 @@ impl Default for Options {
             pending_bytes: 64 << 20,
             cache_bytes: 16 << 20,
             index_bytes: 16 << 20,
-            drain_segments: 8,
+            drain_segments: 4,
             hot_bytes: 4 << 20,
             drain_bytes_per_second: 256 << 20,
             checkpoint_rows: 100_000,

@@ -170,6 +170,15 @@ impl<P: Place> Planner<'_, P> {
         (*at_ms >= oldest).then_some(*offset)
     }
 
+    /// Whether a log refuses what is beyond its limits.
+    pub(super) fn may_refuse(&self, log: LogId) -> bool {
+        let policy = match self.drafted(log) {
+            Some(draft) => draft.limits.as_ref().map(|limits| &limits.policy),
+            None => self.state.existing(log).map(|log| &log.extra().policy),
+        };
+        policy.is_some_and(refuses)
+    }
+
     /// Whether a log that refuses what is beyond its limits takes so many records and bytes more.
     pub(super) fn check_room(
         &self,

@@ -110,7 +110,9 @@ pub(super) struct Log<P> {
     /// It went on at the end of a lease, and no image tells of it yet.
     pub(super) leapt: bool,
     pub(super) fresh: Fresh<P>,
-    pub(super) runs: Vec<Run>,
+    /// Only while there are any.
+    #[expect(clippy::box_collection, reason = "idle logs pay for every byte")]
+    resting: Option<Box<Vec<Run>>>,
     pub(super) subjects: SubjectTable,
     /// No record below is visible.
     shown_from: Offset,
@@ -208,13 +210,31 @@ impl<P: Place> Log<P> {
             dirty: false,
             leapt: false,
             fresh: Fresh::default(),
-            runs: Vec::new(),
+            resting: None,
             subjects: SubjectTable::default(),
             shown_from: 0,
             visible: 0,
             visible_bytes: 0,
             bytes: 0,
             extra: None,
+        }
+    }
+
+    /// What of it rests, in order.
+    pub(super) fn runs(&self) -> &[Run] {
+        self.resting.as_ref().map_or(&[], |runs| runs)
+    }
+
+    pub(super) fn set_runs(&mut self, runs: Vec<Run>) {
+        self.resting = (!runs.is_empty()).then(|| Box::new(runs));
+    }
+
+    fn retain_runs(&mut self, keep: impl FnMut(&Run) -> bool) {
+        if let Some(runs) = &mut self.resting {
+            runs.retain(keep);
+            if runs.is_empty() {
+                self.resting = None;
+            }
         }
     }
 
@@ -232,7 +252,7 @@ impl<P: Place> Log<P> {
 
     /// Nothing of it is in the index any more.
     pub(super) fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.runs.is_empty()
+        self.fresh.is_empty() && self.runs().is_empty()
     }
 
     pub(super) fn hidden(&self, held: bool) -> Hidden {
@@ -244,8 +264,9 @@ impl<P: Place> Log<P> {
 
     /// Where records are, in order, from the stretch on that holds `from` or follows it.
     fn spans(&self, from: Offset) -> impl Iterator<Item = Span> {
-        let start = self.runs.partition_point(|run| run.last < from);
-        let runs = self.runs.iter().skip(start).map(|run| Span { base: run.base, last: run.last });
+        let start = self.runs().partition_point(|run| run.last < from);
+        let runs =
+            self.runs().iter().skip(start).map(|run| Span { base: run.base, last: run.last });
         let fresh = self.fresh.from(from);
         runs.chain(fresh.map(|batch| Span { base: batch.base, last: batch.last }))
     }
@@ -298,8 +319,8 @@ impl<P: Place> Log<P> {
             return 0;
         }
         let mut bytes = 0;
-        let start = self.runs.partition_point(|run| run.last < from);
-        for run in self.runs.iter().skip(start).take_while(|run| run.base < to) {
+        let start = self.runs().partition_point(|run| run.last < from);
+        for run in self.runs().iter().skip(start).take_while(|run| run.base < to) {
             bytes += run.bytes_below(to) - run.bytes_below(from);
         }
         let gone = self.fresh.from(from).take_while(|batch| batch.last < to);
@@ -309,7 +330,7 @@ impl<P: Place> Log<P> {
     /// The first record of the newest batch, which is the least that stays.
     pub(super) fn newest_base(&self) -> Offset {
         let newest = self.fresh.below(Offset::MAX).next_back().map(|batch| batch.base);
-        newest.or_else(|| self.runs.last().map(|run| run.last)).unwrap_or(self.row.first)
+        newest.or_else(|| self.runs().last().map(|run| run.last)).unwrap_or(self.row.first)
     }
 
     /// The newest visible records of a subject that the log knows by heart.
@@ -327,8 +348,8 @@ impl<P: Place> Log<P> {
 
     /// The first offset such that about `excess` bytes or a little more lie between it and `first`.
     pub(super) fn behind_bytes(&self, first: Offset, mut excess: u64) -> Offset {
-        let start = self.runs.partition_point(|run| run.last < first);
-        for run in self.runs.iter().skip(start) {
+        let start = self.runs().partition_point(|run| run.last < first);
+        for run in self.runs().iter().skip(start) {
             let below = run.bytes_below(first);
             let bytes = u64::from(run.bytes) - below;
             if bytes > excess {
@@ -354,7 +375,7 @@ impl<P: Place> Log<P> {
     /// Takes in a batch. With `known` its effects on counts and subjects are in the state already.
     /// False when the log has it.
     pub(super) fn insert(&mut self, image: &BatchImage, place: P, known: bool) -> bool {
-        if self.runs.last().is_some_and(|run| run.last >= image.base) {
+        if self.runs().last().is_some_and(|run| run.last >= image.base) {
             return false;
         }
         let bytes = place.bytes();
@@ -499,14 +520,14 @@ impl<P: Place> Log<P> {
                 self.subjects.release(&column, last - base + 1);
             }
         }
-        let start = self.runs.partition_point(|run| run.last < from);
-        let runs = self.runs.iter().skip(start).take_while(|run| run.base < to);
+        let start = self.runs().partition_point(|run| run.last < from);
+        let runs = self.runs().iter().skip(start).take_while(|run| run.base < to);
         let gone: Vec<_> =
             runs.filter(|run| !self.is_needed(run.base, run.last)).copied().collect();
         if !gone.is_empty() {
             let bytes: u64 = gone.iter().map(|run| u64::from(run.bytes)).sum();
             self.bytes = self.bytes.saturating_sub(bytes);
-            self.runs.retain(|run| !gone.iter().any(|gone| gone.base == run.base));
+            self.retain_runs(|run| !gone.iter().any(|gone| gone.base == run.base));
         }
         gone
     }
@@ -609,20 +630,20 @@ impl<P: Place> Log<P> {
 
     /// The run that holds `offset`, or the first one behind it.
     pub(super) fn run_from(&self, offset: Offset) -> Option<Run> {
-        self.runs.get(self.runs.partition_point(|run| run.last < offset)).copied()
+        self.runs().get(self.runs().partition_point(|run| run.last < offset)).copied()
     }
 
     /// The last run that holds something below `offset`.
     pub(super) fn run_below(&self, offset: Offset) -> Option<Run> {
-        let end = self.runs.partition_point(|run| run.base < offset);
-        self.runs.get(end.checked_sub(1)?).copied()
+        let end = self.runs().partition_point(|run| run.base < offset);
+        self.runs().get(end.checked_sub(1)?).copied()
     }
 
     /// Takes a run out whose records are somewhere else from now on; false when it is gone.
     pub(super) fn unrest(&mut self, run: &Run) -> bool {
-        let before = self.runs.len();
-        self.runs.retain(|old| (old.base, old.file) != (run.base, run.file));
-        let was_there = self.runs.len() < before;
+        let before = self.runs().len();
+        self.retain_runs(|old| (old.base, old.file) != (run.base, run.file));
+        let was_there = self.runs().len() < before;
         if was_there {
             let visible = u64::from(run.bytes) - run.bytes_below(self.row.first);
             self.bytes = self.bytes.saturating_sub(run.bytes.into());
@@ -651,11 +672,9 @@ impl<P: Place> Log<P> {
         self.bytes = self.bytes.saturating_sub(bytes) + u64::from(run.bytes);
         let now = u64::from(run.bytes) - run.bytes_below(self.row.first);
         self.visible_bytes = self.visible_bytes.saturating_sub(visible) + now;
-        let at = self.runs.partition_point(|old| old.base < run.base);
-        if self.runs.capacity() == 0 {
-            self.runs.reserve_exact(1);
-        }
-        self.runs.insert(at, run);
+        let at = self.runs().partition_point(|old| old.base < run.base);
+        let runs = self.resting.get_or_insert_with(|| Box::new(Vec::with_capacity(1)));
+        runs.insert(at, run);
     }
 
     /// The deleted set, in the block of 65,536 offsets of that number.

@@ -286,6 +286,9 @@ impl<'a, P: Place> Planner<'a, P> {
                 return Err(SubmitError::Bound("a target names a record of the append"));
             }
         }
+        if !self.may_refuse(append.log) {
+            return Ok(());
+        }
         let added = foresight.added.entry(append.log).or_default();
         *added = (added.0 + u64::from(count), added.1 + bytes as u64);
         self.check_room(append.log, *added)

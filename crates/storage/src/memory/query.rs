@@ -214,7 +214,7 @@ impl<P: Place, S: Source<P>> Query<'_, P, S> {
         let mut from = {
             let state = self.state();
             let Some(found) = state.existing(log) else { return Ok(None) };
-            if found.runs.is_empty() {
+            if found.runs().is_empty() {
                 return Ok(found.next_fresh(filter, from));
             }
             let candidates = found.subjects.candidates(filter, from.max(found.row.first));
@@ -486,7 +486,7 @@ impl<P: Place, S: Source<P>> Query<'_, P, S> {
             let run = {
                 let state = self.state();
                 let log = state.existing(log).ok_or(ReadError::NoLog)?;
-                match log.runs.iter().find(|run| run.appended_ms >= clock_ms) {
+                match log.runs().iter().find(|run| run.appended_ms >= clock_ms) {
                     Some(run) => *run,
                     None => {
                         let mut fresh = log.fresh.from(0);

@@ -241,7 +241,7 @@ impl<P: Place> State<P> {
         log.visible = value.visible;
         log.visible_bytes = value.visible_bytes;
         log.bytes = value.bytes;
-        log.runs = value.runs;
+        log.set_runs(value.runs);
         if value.policy != Policy::default() {
             let extra = log.extra_mut();
             extra.policy = value.policy;
@@ -259,6 +259,6 @@ fn log_value<P: Place>(log: &Log<P>) -> LogValue {
         visible: lasting(log.visible),
         visible_bytes: lasting(log.visible_bytes),
         bytes: lasting(log.bytes),
-        runs: log.runs.clone(),
+        runs: log.runs().to_vec(),
     }
 }

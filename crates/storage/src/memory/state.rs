@@ -686,7 +686,7 @@ impl<P: Place> State<P> {
 
     /// The runs of a log, in order.
     pub fn runs(&self, id: LogId) -> Vec<Run> {
-        self.logs.get(&id).map(|log| log.runs.clone()).unwrap_or_default()
+        self.logs.get(&id).map(|log| log.runs().to_vec()).unwrap_or_default()
     }
 
     /// The run of a log in a file that begins at this offset.

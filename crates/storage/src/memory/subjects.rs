@@ -41,8 +41,14 @@ impl Column {
 #[derive(Debug, Default)]
 pub(super) struct SubjectTable {
     slots: Vec<Slot>,
+    /// What is only there with several subjects; most logs have one.
+    several: Option<Box<Several>>,
+}
+
+#[derive(Debug, Default)]
+struct Several {
     /// Which slot a subject has; only when there are many.
-    by_name: Option<Box<SubjectTree<u32>>>,
+    by_name: Option<SubjectTree<u32>>,
     free: Vec<u32>,
     /// How many were left after the last sweep.
     swept: usize,
@@ -64,9 +70,38 @@ pub(super) struct Slot {
     pub(super) newest: Option<Box<VecDeque<Offset>>>,
 }
 
+impl Slot {
+    /// No batch names it, and nothing of it is visible.
+    fn is_idle(&self, first: Offset) -> bool {
+        self.named == 0 && self.last.is_none_or(|last| last < first)
+    }
+
+    fn clear(&mut self) -> Subject {
+        (self.last, self.newest, self.dirty) = (None, None, false);
+        std::mem::take(&mut self.subject)
+    }
+}
+
 impl SubjectTable {
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len() - self.free().len()
+    }
+
+    fn free(&self) -> &[u32] {
+        self.several.as_ref().map_or(&[], |several| &several.free)
+    }
+
+    fn by_name(&self) -> Option<&SubjectTree<u32>> {
+        self.several.as_ref()?.by_name.as_ref()
+    }
+
+    /// A slot has no subject any more.
+    fn vacate(&mut self, index: u32, subject: &Subject) {
+        let several = self.several.get_or_insert_default();
+        if let Some(tree) = &mut several.by_name {
+            tree.remove(subject);
+        }
+        several.free.push(index);
     }
 
     /// The column for the subjects of a batch of `count` records.
@@ -98,12 +133,12 @@ impl SubjectTable {
 
     /// The slot of a subject.
     pub(super) fn find(&self, subject: &Subject) -> Option<u32> {
-        match &self.by_name {
+        match self.by_name() {
             Some(tree) => tree.get(subject).copied(),
             None => {
                 let mut slots = self.slots.iter().zip(0_u32..);
-                let found =
-                    slots.find(|(slot, at)| slot.subject == *subject && !self.free.contains(at))?;
+                let found = slots
+                    .find(|(slot, at)| slot.subject == *subject && !self.free().contains(at))?;
                 Some(found.1)
             }
         }
@@ -122,7 +157,8 @@ impl SubjectTable {
             dirty: false,
             newest: None,
         };
-        let index = match self.free.pop() {
+        let free = self.several.as_mut().and_then(|several| several.free.pop());
+        let index = match free {
             Some(index) => {
                 if let Some(place) = self.slots.get_mut(index as usize) {
                     *place = slot;
@@ -137,20 +173,27 @@ impl SubjectTable {
                 u32::try_from(self.slots.len() - 1).expect("fewer subjects than 2^32")
             }
         };
-        match &mut self.by_name {
+        let tree = self.several.as_mut().and_then(|several| several.by_name.as_mut());
+        match tree {
             Some(tree) => drop(tree.insert(subject, index)),
             None if self.slots.len() > FEW => {
-                let mut tree = SubjectTree::new();
-                for (slot, index) in self.slots.iter().zip(0..) {
-                    if !self.free.contains(&index) {
-                        tree.insert(&slot.subject, index);
-                    }
-                }
-                self.by_name = Some(Box::new(tree));
+                let tree = self.tree();
+                self.several.get_or_insert_default().by_name = Some(tree);
             }
             None => {}
         }
         index
+    }
+
+    /// All subjects in order.
+    fn tree(&self) -> SubjectTree<u32> {
+        let mut tree = SubjectTree::new();
+        for (slot, index) in self.slots.iter().zip(0_u32..) {
+            if !self.free().contains(&index) {
+                tree.insert(&slot.subject, index);
+            }
+        }
+        tree
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&Slot> {
@@ -197,45 +240,32 @@ impl SubjectTable {
 
     /// Forgets the subject of a slot if no batch names it and it has nothing visible.
     pub(super) fn forget(&mut self, index: u32, first: Offset) -> Option<Subject> {
-        let slot = self.slots.get_mut(index as usize)?;
-        let visible = slot.last.is_some_and(|last| last >= first);
-        if slot.named > 0 || visible || self.free.contains(&index) {
+        if self.free().contains(&index) {
             return None;
         }
-        let subject = std::mem::take(&mut slot.subject);
-        slot.last = None;
-        slot.newest = None;
-        slot.dirty = false;
-        if let Some(tree) = &mut self.by_name {
-            tree.remove(&subject);
-        }
-        self.free.push(index);
+        let slot = self.slots.get_mut(index as usize).filter(|slot| slot.is_idle(first))?;
+        let subject = slot.clear();
+        self.vacate(index, &subject);
         Some(subject)
     }
 
     /// Forgets all subjects without a record in sight, if there may be many of them; `first` is
     /// the log's first offset.
     pub(super) fn sweep(&mut self, first: Offset) -> Vec<Subject> {
-        if self.len() < 2 * self.swept + 64 {
+        let swept = self.several.as_ref().map_or(0, |several| several.swept);
+        if self.len() < 2 * swept + 64 {
             return Vec::new();
         }
-        let free: hashbrown::HashSet<u32> = self.free.iter().copied().collect();
-        let mut gone = Vec::new();
-        for (slot, index) in self.slots.iter_mut().zip(0..) {
-            let visible = slot.last.is_some_and(|last| last >= first);
-            if slot.named > 0 || visible || free.contains(&index) {
-                continue;
-            }
-            let subject = std::mem::take(&mut slot.subject);
-            (slot.last, slot.newest, slot.dirty) = (None, None, false);
-            if let Some(tree) = &mut self.by_name {
-                tree.remove(&subject);
-            }
-            self.free.push(index);
-            gone.push(subject);
+        let free: hashbrown::HashSet<u32> = self.free().iter().copied().collect();
+        let slots = self.slots.iter_mut().zip(0_u32..);
+        let idle = slots.filter(|(slot, index)| slot.is_idle(first) && !free.contains(index));
+        let gone: Vec<_> = idle.map(|(slot, index)| (index, slot.clear())).collect();
+        for (index, subject) in &gone {
+            self.vacate(*index, subject);
         }
-        self.swept = self.len();
-        gone
+        let left = self.len();
+        self.several.get_or_insert_default().swept = left;
+        gone.into_iter().map(|(_, subject)| subject).collect()
     }
 
     /// The subjects of a column.
@@ -257,17 +287,11 @@ impl SubjectTable {
         filter: &'a Filter,
         after: Option<&Subject>,
     ) -> Box<dyn Iterator<Item = (u32, &'a Slot)> + 'a> {
-        if let Some(tree) = &self.by_name {
+        if let Some(tree) = self.by_name() {
             let found = tree.matching(filter, after);
             return Box::new(found.filter_map(|(_, slot)| Some((*slot, self.get(*slot)?))));
         }
-        let mut few = SubjectTree::new();
-        for (slot, index) in self.slots.iter().zip(0_u32..) {
-            if !self.free.contains(&index) {
-                few.insert(&slot.subject, index);
-            }
-        }
-        let found: Vec<u32> = few.matching(filter, after).map(|(_, slot)| *slot).collect();
+        let found: Vec<u32> = self.tree().matching(filter, after).map(|(_, slot)| *slot).collect();
         Box::new(found.into_iter().filter_map(|slot| Some((slot, self.get(slot)?))))
     }
 
