@@ -225,20 +225,26 @@ impl Maintenance {
             self.discard(&written);
             return Err(error.into());
         }
-        for unit in written {
+        let mut runs = Vec::new();
+        for unit in &written {
             self.view.units.add(unit.id, unit.kind);
             self.unlisted.insert(unit.id, unit.unit_file());
             Counters::add(&self.view.counters.rested_bytes, unit.bytes);
-            for part in unit.runs.chunks(1_000) {
-                let mut state = self.view.state_mut();
-                for holding in part {
-                    state.rest(holding.log, drain::run_of(unit.id, holding));
-                }
-            }
-            if !self.view.state().uses_file(unit.id.0) {
-                self.dead.insert(unit.id);
+            let of_unit = |holding| (unit.id, holding);
+            runs.extend(unit.runs.iter().map(of_unit));
+        }
+        // In the order of offsets, those of one log at once: readers look for what rests first.
+        runs.sort_unstable_by_key(|(_, holding)| (holding.log, holding.base));
+        let by_log = runs.chunk_by(|(_, one), (_, other)| one.log == other.log);
+        for of_log in by_log {
+            let mut state = self.view.state_mut();
+            for (file, holding) in of_log {
+                state.rest(holding.log, drain::run_of(*file, holding));
             }
         }
+        let state = self.view.state();
+        let unused = written.iter().filter(|unit| !state.uses_file(unit.id.0));
+        self.dead.extend(unused.map(|unit| unit.id));
         Ok(())
     }
 

@@ -715,7 +715,10 @@ impl<P: Place> State<P> {
 
     /// Resting files that hold no run any more, once.
     pub fn take_dead_files(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.dead_files)
+        let mut dead = std::mem::take(&mut self.dead_files);
+        // The first run of a file may have died before the second was taken in.
+        dead.retain(|file| !self.files.contains_key(file));
+        dead
     }
 
     /// Resting files of which something may have died since the last time.
