@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use protocol::{ConnId, Proposer, Reply, Token};
+use storage::LogId;
 
 use crate::append::AppendDone;
 use crate::objects::Replay;
 use crate::publish::PublishDone;
+use crate::purge::Purging;
 
 /// One thing that a worker goes on with: a write is done, or something is due. Opaque to the driver.
 #[derive(Debug)]
@@ -55,6 +57,13 @@ pub(crate) enum Step {
     Tick,
     /// The engine refused a write for want of room: the first worker looks at what is the matter.
     Watch,
+    /// What a step of a compaction has found was written, or not.
+    Compacted {
+        log: LogId,
+        taken: bool,
+    },
+    /// A page of a purge is done.
+    Purge(Box<Purging>),
     /// There is room again for publishes that wait.
     Unpark,
 }

@@ -90,6 +90,7 @@ impl Desk {
             }
             Request::Append(append) => return self.append(turn, conn, token, append),
             Request::Read(read) => return self.read(turn, conn, token, read),
+            Request::PurgeStream(purge) => return self.purge_stream(turn, conn, token, purge),
             Request::Locate(stream, partition, position) => {
                 return self.locate(turn, conn, token, &stream, partition, position);
             }
@@ -154,6 +155,8 @@ impl Desk {
             }
             Step::Producers { upto, refused } => broker.lock().producers_ready(turn, upto, refused),
             Step::Scan(session) => broker.lock().scan(turn, session),
+            Step::Compacted { log, taken } => self.compacted(turn, log, taken),
+            Step::Purge(job) => self.go_on_purging(turn, *job),
             Step::Watch => broker.lock().watch(turn),
             Step::Unpark => self.unpark(turn),
             Step::Flushed | Step::Tick => {}
@@ -206,6 +209,7 @@ impl Desk {
                 Due::Module(index) => broker.lock().module_timeout(turn, index),
                 Due::Flush => broker.lock().flush(turn),
                 Due::Sweep => broker.lock().sweep(turn),
+                Due::Compact => self.compact_step(turn),
             }
         }
         self.publish_wills(turn);

@@ -8,6 +8,8 @@
 //! append, read batches in and out of partitions, by stream or view
 //! sessions     durable sessions: cursors, claims, takeover, wills
 //! queues       references handed to consumers one by one
+//! retention    what goes out of sight, and the tick that sees to it; compaction: by key;
+//!              purge: by request
 //! pressure     no room on the disk or in memory: who is refused, who waits (parked)
 //! objects      streams, spaces, queues and bindings made and removed
 //! state        the state behind one lock; open restores it
@@ -19,6 +21,7 @@
 
 mod alias;
 mod append;
+mod compaction;
 mod completion;
 mod conns;
 mod desk;
@@ -32,6 +35,7 @@ mod parked;
 mod port;
 mod pressure;
 mod publish;
+mod purge;
 mod queues;
 mod read;
 mod retention;

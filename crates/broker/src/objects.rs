@@ -106,7 +106,11 @@ impl Core {
             Request::Pull(pull) => self.pull(turn, conn, token, &pull),
             Request::Propose(propose) => self.propose(turn, conn, token, propose),
             Request::NewProducer => self.new_producer(turn, conn, token),
-            Request::Publish(_) | Request::Append(_) | Request::Read(_) | Request::Locate(..) => {
+            Request::Publish(_)
+            | Request::Append(_)
+            | Request::Read(_)
+            | Request::Locate(..)
+            | Request::PurgeStream(_) => {
                 unreachable!("the desk answers these itself")
             }
         }

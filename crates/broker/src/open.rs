@@ -19,6 +19,7 @@ use storage::{Engine, LogId, Mode, Op, Write};
 use thiserror::Error;
 
 use crate::alias::Aliases;
+use crate::compaction::Compactions;
 use crate::desk::{Desk, Routes};
 use crate::home::Home;
 use crate::last_values::{LAST_BYTES_MAX, LastValues};
@@ -187,6 +188,7 @@ impl Broker {
             flush_due: false,
             ticks: 0,
             expired_upto: None,
+            compactions: Compactions::default(),
             parked: Parked::default(),
             reason: None,
         };

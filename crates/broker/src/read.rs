@@ -7,7 +7,7 @@ use model::subject::Subject;
 use protocol::{
     ConnId, Located, Position, Read, ReadItem, ReadOutcome, Refusal, Reply, StreamRef, Token,
 };
-use storage::batch::BatchHeader;
+use storage::batch::{self, BatchHeader};
 use storage::{Engine, LogId, ReadError, ReadLimits, StoredBatch};
 
 use crate::desk::Desk;
@@ -24,7 +24,7 @@ const READ_BYTES_MAX: usize = 16 << 20;
 
 /// Where a partition's records are.
 #[derive(Clone, Debug)]
-enum Source {
+pub(crate) enum Source {
     Log(LogId),
     View {
         log: LogId,
@@ -46,7 +46,7 @@ impl Source {
         }
     }
 
-    fn bounds(&self, engine: &dyn Engine) -> Option<(u64, u64)> {
+    pub(crate) fn bounds(&self, engine: &dyn Engine) -> Option<(u64, u64)> {
         match self {
             Self::Log(log) => engine.bounds(*log).map(|b| (b.first, b.end)),
             Self::View { log, subject } => Some(views::bounds(engine, *log, subject)),
@@ -260,7 +260,7 @@ impl Desk {
 }
 
 impl Core {
-    fn source(&self, stream: &StreamRef, partition: u32) -> Option<Source> {
+    pub(crate) fn source(&self, stream: &StreamRef, partition: u32) -> Option<Source> {
         Some(match self.find(stream)? {
             Found::View(view) if partition == 0 => {
                 Source::View { log: LogId(view.log), subject: view.subject }
@@ -340,6 +340,10 @@ fn read_item(
         return outcome;
     }
     match source.read(engine, item.offset, room) {
+        // All from here to the end was deleted: the reader is told where to go on.
+        Ok(batches) if batches.is_empty() => {
+            outcome.batches.push(batch::control_filler(item.offset..=end - 1));
+        }
         Ok(batches) => {
             let mut bytes = 0;
             for batch in batches {
@@ -355,7 +359,7 @@ fn read_item(
     outcome
 }
 
-fn refusal_of_read(error: &ReadError) -> Refusal {
+pub(crate) fn refusal_of_read(error: &ReadError) -> Refusal {
     match error {
         ReadError::NoLog => Refusal::NotFound,
         ReadError::OutOfRange { .. } => Refusal::OutOfRange,
@@ -403,7 +407,7 @@ fn walk(
         let Some(last) = batches.last() else { return Ok(best) };
         from = BatchHeader::decode(last).map_or(u64::MAX, |header| header.last() + 1);
         for batch in &batches {
-            for view in storage::batch::records(batch).unwrap_or_default() {
+            for view in batch::records(batch).unwrap_or_default() {
                 let found = Located { offset: view.offset, timestamp_ms: view.timestamp_ms };
                 if found.offset >= start && better(&best, &found) {
                     best = Some(found);

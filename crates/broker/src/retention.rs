@@ -55,6 +55,7 @@ impl Core {
         self.timer(turn, turn.now.instant + SWEEP_EVERY, Due::Sweep);
         self.watch(turn);
         self.expire(turn);
+        self.compact(turn);
         self.ticks += 1;
         if !self.ticks.is_multiple_of(SELDOM) {
             return;

@@ -5,6 +5,7 @@ use meta::{Catalogue, Change};
 use protocol::ConnId;
 use storage::{LogId, Mode, Op};
 
+use crate::compaction::Compactions;
 use crate::completion::{Completion, Step};
 use crate::conns::Conns;
 use crate::modules::Modules;
@@ -30,6 +31,8 @@ pub(crate) mod table {
     pub(crate) const SUBSCRIPTIONS: Table = "subscriptions";
     /// Their memory: key = session id, the session's own key.
     pub(crate) const MEMORY: Table = "memory";
+    /// How far logs were compacted: key = log.
+    pub(crate) const COMPACTION: Table = "compaction";
     /// Single numbers of the node.
     pub(crate) const NODE: Table = "node";
 }
@@ -57,6 +60,7 @@ pub(crate) struct Core {
     pub(crate) ticks: u64,
     /// The stream up to which age was applied in this round.
     pub(crate) expired_upto: Option<bytes::Bytes>,
+    pub(crate) compactions: Compactions,
     /// Publishes that wait for room.
     pub(crate) parked: Parked,
     /// Why publishing was refused when that was last looked at.

@@ -43,6 +43,12 @@ counters! {
     refused,
     /// Deliveries dropped because their receiver had no room.
     dropped,
+    /// Records removed by request.
+    purged,
+    /// Records removed because a newer one has their key.
+    compacted,
+    /// Records that sessions and queues lost because they held too much for too long.
+    lost,
     /// Batches that no other protocol can read.
     undecodable,
     /// Streams, gauge.

@@ -18,7 +18,7 @@ use crate::home::Home;
 use crate::sessions::Cursor;
 use crate::state::{Core, rows, table};
 use crate::turn::{Turn, refusal_of};
-use crate::views;
+use crate::{compaction, views};
 
 /// How long a view is kept up to date after its last reading.
 const LEASE_MS: i64 = 30_000;
@@ -315,6 +315,12 @@ impl Core {
                 }
             }
             ops.extend(stream.logs.iter().map(|log| Op::DropLog(LogId(*log))));
+            if stream.retention.cleanup.compacts() {
+                ops.extend(stream.logs.iter().map(|log| compaction::forget(LogId(*log))));
+            }
+            for log in &stream.logs {
+                self.compactions.forget(LogId(*log));
+            }
         }
         turn.reply_after(ops, conn, token, Reply::Destroyed(0));
     }

@@ -17,6 +17,8 @@ pub(crate) enum Due {
     Flush,
     /// Retention is applied, leases and aliases are swept.
     Sweep,
+    /// The compaction that is under way goes on.
+    Compact,
 }
 
 /// A timer, to cancel it by.

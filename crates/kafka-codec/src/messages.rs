@@ -7,12 +7,16 @@
     reason = "which fields are set depends on the version"
 )]
 
+pub mod alter_configs_request;
+pub mod alter_configs_response;
 pub mod api_versions_request;
 pub mod api_versions_response;
 pub mod create_topics_request;
 pub mod create_topics_response;
 pub mod delete_groups_request;
 pub mod delete_groups_response;
+pub mod delete_records_request;
+pub mod delete_records_response;
 pub mod delete_topics_request;
 pub mod delete_topics_response;
 pub mod describe_cluster_request;
@@ -29,6 +33,8 @@ pub mod find_coordinator_request;
 pub mod find_coordinator_response;
 pub mod heartbeat_request;
 pub mod heartbeat_response;
+pub mod incremental_alter_configs_request;
+pub mod incremental_alter_configs_response;
 pub mod init_producer_id_request;
 pub mod init_producer_id_response;
 pub mod join_group_request;
@@ -57,12 +63,16 @@ use crate::sample::{Sample, Sampler};
 use crate::wire::{DecodeError, Limits, Reader, Writer};
 use crate::{Message, Request};
 
+pub use alter_configs_request::AlterConfigsRequest;
+pub use alter_configs_response::AlterConfigsResponse;
 pub use api_versions_request::ApiVersionsRequest;
 pub use api_versions_response::ApiVersionsResponse;
 pub use create_topics_request::CreateTopicsRequest;
 pub use create_topics_response::CreateTopicsResponse;
 pub use delete_groups_request::DeleteGroupsRequest;
 pub use delete_groups_response::DeleteGroupsResponse;
+pub use delete_records_request::DeleteRecordsRequest;
+pub use delete_records_response::DeleteRecordsResponse;
 pub use delete_topics_request::DeleteTopicsRequest;
 pub use delete_topics_response::DeleteTopicsResponse;
 pub use describe_cluster_request::DescribeClusterRequest;
@@ -79,6 +89,8 @@ pub use find_coordinator_request::FindCoordinatorRequest;
 pub use find_coordinator_response::FindCoordinatorResponse;
 pub use heartbeat_request::HeartbeatRequest;
 pub use heartbeat_response::HeartbeatResponse;
+pub use incremental_alter_configs_request::IncrementalAlterConfigsRequest;
+pub use incremental_alter_configs_response::IncrementalAlterConfigsResponse;
 pub use init_producer_id_request::InitProducerIdRequest;
 pub use init_producer_id_response::InitProducerIdResponse;
 pub use join_group_request::JoinGroupRequest;
@@ -136,12 +148,18 @@ pub enum ApiKey {
     CreateTopics = 19,
     /// DeleteTopics, versions 1 to 6.
     DeleteTopics = 20,
+    /// DeleteRecords, versions 0 to 2.
+    DeleteRecords = 21,
     /// InitProducerId, versions 0 to 6.
     InitProducerId = 22,
     /// DescribeConfigs, versions 1 to 4.
     DescribeConfigs = 32,
+    /// AlterConfigs, versions 0 to 2.
+    AlterConfigs = 33,
     /// DeleteGroups, versions 0 to 2.
     DeleteGroups = 42,
+    /// IncrementalAlterConfigs, versions 0 to 1.
+    IncrementalAlterConfigs = 44,
     /// DescribeCluster, versions 0 to 2.
     DescribeCluster = 60,
     /// DescribeTopicPartitions, versions 0.
@@ -167,9 +185,12 @@ impl ApiKey {
         Self::ApiVersions,
         Self::CreateTopics,
         Self::DeleteTopics,
+        Self::DeleteRecords,
         Self::InitProducerId,
         Self::DescribeConfigs,
+        Self::AlterConfigs,
         Self::DeleteGroups,
+        Self::IncrementalAlterConfigs,
         Self::DescribeCluster,
         Self::DescribeTopicPartitions,
     ];
@@ -193,9 +214,12 @@ impl ApiKey {
             18 => Some(Self::ApiVersions),
             19 => Some(Self::CreateTopics),
             20 => Some(Self::DeleteTopics),
+            21 => Some(Self::DeleteRecords),
             22 => Some(Self::InitProducerId),
             32 => Some(Self::DescribeConfigs),
+            33 => Some(Self::AlterConfigs),
             42 => Some(Self::DeleteGroups),
+            44 => Some(Self::IncrementalAlterConfigs),
             60 => Some(Self::DescribeCluster),
             75 => Some(Self::DescribeTopicPartitions),
             _ => None,
@@ -221,9 +245,12 @@ impl ApiKey {
             Self::ApiVersions => (0, 4),
             Self::CreateTopics => (2, 7),
             Self::DeleteTopics => (1, 6),
+            Self::DeleteRecords => (0, 2),
             Self::InitProducerId => (0, 5),
             Self::DescribeConfigs => (1, 4),
+            Self::AlterConfigs => (0, 2),
             Self::DeleteGroups => (0, 2),
+            Self::IncrementalAlterConfigs => (0, 1),
             Self::DescribeCluster => (0, 2),
             Self::DescribeTopicPartitions => (0, 0),
         }
@@ -248,9 +275,12 @@ impl ApiKey {
             Self::ApiVersions => 3,
             Self::CreateTopics => 5,
             Self::DeleteTopics => 4,
+            Self::DeleteRecords => 2,
             Self::InitProducerId => 2,
             Self::DescribeConfigs => 4,
+            Self::AlterConfigs => 2,
             Self::DeleteGroups => 2,
+            Self::IncrementalAlterConfigs => 1,
             Self::DescribeCluster => 0,
             Self::DescribeTopicPartitions => 0,
         }
@@ -321,6 +351,10 @@ impl Request for DeleteTopicsRequest {
     type Response = DeleteTopicsResponse;
 }
 
+impl Request for DeleteRecordsRequest {
+    type Response = DeleteRecordsResponse;
+}
+
 impl Request for InitProducerIdRequest {
     type Response = InitProducerIdResponse;
 }
@@ -329,8 +363,16 @@ impl Request for DescribeConfigsRequest {
     type Response = DescribeConfigsResponse;
 }
 
+impl Request for AlterConfigsRequest {
+    type Response = AlterConfigsResponse;
+}
+
 impl Request for DeleteGroupsRequest {
     type Response = DeleteGroupsResponse;
+}
+
+impl Request for IncrementalAlterConfigsRequest {
+    type Response = IncrementalAlterConfigsResponse;
 }
 
 impl Request for DescribeClusterRequest {
@@ -376,12 +418,18 @@ pub enum AnyRequest {
     CreateTopics(CreateTopicsRequest),
     /// DeleteTopics.
     DeleteTopics(DeleteTopicsRequest),
+    /// DeleteRecords.
+    DeleteRecords(DeleteRecordsRequest),
     /// InitProducerId.
     InitProducerId(InitProducerIdRequest),
     /// DescribeConfigs.
     DescribeConfigs(DescribeConfigsRequest),
+    /// AlterConfigs.
+    AlterConfigs(AlterConfigsRequest),
     /// DeleteGroups.
     DeleteGroups(DeleteGroupsRequest),
+    /// IncrementalAlterConfigs.
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest),
     /// DescribeCluster.
     DescribeCluster(DescribeClusterRequest),
     /// DescribeTopicPartitions.
@@ -442,14 +490,24 @@ impl AnyRequest {
             ApiKey::DeleteTopics => {
                 DeleteTopicsRequest::decode(body, version, limits).map(Self::DeleteTopics)
             }
+            ApiKey::DeleteRecords => {
+                DeleteRecordsRequest::decode(body, version, limits).map(Self::DeleteRecords)
+            }
             ApiKey::InitProducerId => {
                 InitProducerIdRequest::decode(body, version, limits).map(Self::InitProducerId)
             }
             ApiKey::DescribeConfigs => {
                 DescribeConfigsRequest::decode(body, version, limits).map(Self::DescribeConfigs)
             }
+            ApiKey::AlterConfigs => {
+                AlterConfigsRequest::decode(body, version, limits).map(Self::AlterConfigs)
+            }
             ApiKey::DeleteGroups => {
                 DeleteGroupsRequest::decode(body, version, limits).map(Self::DeleteGroups)
+            }
+            ApiKey::IncrementalAlterConfigs => {
+                IncrementalAlterConfigsRequest::decode(body, version, limits)
+                    .map(Self::IncrementalAlterConfigs)
             }
             ApiKey::DescribeCluster => {
                 DescribeClusterRequest::decode(body, version, limits).map(Self::DescribeCluster)
@@ -483,9 +541,12 @@ impl AnyRequest {
             ApiKey::ApiVersions => reader.read().map(Self::ApiVersions),
             ApiKey::CreateTopics => reader.read().map(Self::CreateTopics),
             ApiKey::DeleteTopics => reader.read().map(Self::DeleteTopics),
+            ApiKey::DeleteRecords => reader.read().map(Self::DeleteRecords),
             ApiKey::InitProducerId => reader.read().map(Self::InitProducerId),
             ApiKey::DescribeConfigs => reader.read().map(Self::DescribeConfigs),
+            ApiKey::AlterConfigs => reader.read().map(Self::AlterConfigs),
             ApiKey::DeleteGroups => reader.read().map(Self::DeleteGroups),
+            ApiKey::IncrementalAlterConfigs => reader.read().map(Self::IncrementalAlterConfigs),
             ApiKey::DescribeCluster => reader.read().map(Self::DescribeCluster),
             ApiKey::DescribeTopicPartitions => reader.read().map(Self::DescribeTopicPartitions),
         }
@@ -510,9 +571,12 @@ impl AnyRequest {
             Self::ApiVersions(body) => writer.put(body),
             Self::CreateTopics(body) => writer.put(body),
             Self::DeleteTopics(body) => writer.put(body),
+            Self::DeleteRecords(body) => writer.put(body),
             Self::InitProducerId(body) => writer.put(body),
             Self::DescribeConfigs(body) => writer.put(body),
+            Self::AlterConfigs(body) => writer.put(body),
             Self::DeleteGroups(body) => writer.put(body),
+            Self::IncrementalAlterConfigs(body) => writer.put(body),
             Self::DescribeCluster(body) => writer.put(body),
             Self::DescribeTopicPartitions(body) => writer.put(body),
         }
@@ -537,9 +601,12 @@ impl AnyRequest {
             Self::ApiVersions(_) => ApiKey::ApiVersions,
             Self::CreateTopics(_) => ApiKey::CreateTopics,
             Self::DeleteTopics(_) => ApiKey::DeleteTopics,
+            Self::DeleteRecords(_) => ApiKey::DeleteRecords,
             Self::InitProducerId(_) => ApiKey::InitProducerId,
             Self::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+            Self::AlterConfigs(_) => ApiKey::AlterConfigs,
             Self::DeleteGroups(_) => ApiKey::DeleteGroups,
+            Self::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
             Self::DescribeCluster(_) => ApiKey::DescribeCluster,
             Self::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
         }
@@ -567,11 +634,16 @@ impl AnyRequest {
             ApiKey::ApiVersions => Self::ApiVersions(ApiVersionsRequest::sample(sampler)),
             ApiKey::CreateTopics => Self::CreateTopics(CreateTopicsRequest::sample(sampler)),
             ApiKey::DeleteTopics => Self::DeleteTopics(DeleteTopicsRequest::sample(sampler)),
+            ApiKey::DeleteRecords => Self::DeleteRecords(DeleteRecordsRequest::sample(sampler)),
             ApiKey::InitProducerId => Self::InitProducerId(InitProducerIdRequest::sample(sampler)),
             ApiKey::DescribeConfigs => {
                 Self::DescribeConfigs(DescribeConfigsRequest::sample(sampler))
             }
+            ApiKey::AlterConfigs => Self::AlterConfigs(AlterConfigsRequest::sample(sampler)),
             ApiKey::DeleteGroups => Self::DeleteGroups(DeleteGroupsRequest::sample(sampler)),
+            ApiKey::IncrementalAlterConfigs => {
+                Self::IncrementalAlterConfigs(IncrementalAlterConfigsRequest::sample(sampler))
+            }
             ApiKey::DescribeCluster => {
                 Self::DescribeCluster(DescribeClusterRequest::sample(sampler))
             }
@@ -678,6 +750,12 @@ impl From<DeleteTopicsRequest> for AnyRequest {
     }
 }
 
+impl From<DeleteRecordsRequest> for AnyRequest {
+    fn from(body: DeleteRecordsRequest) -> Self {
+        Self::DeleteRecords(body)
+    }
+}
+
 impl From<InitProducerIdRequest> for AnyRequest {
     fn from(body: InitProducerIdRequest) -> Self {
         Self::InitProducerId(body)
@@ -690,9 +768,21 @@ impl From<DescribeConfigsRequest> for AnyRequest {
     }
 }
 
+impl From<AlterConfigsRequest> for AnyRequest {
+    fn from(body: AlterConfigsRequest) -> Self {
+        Self::AlterConfigs(body)
+    }
+}
+
 impl From<DeleteGroupsRequest> for AnyRequest {
     fn from(body: DeleteGroupsRequest) -> Self {
         Self::DeleteGroups(body)
+    }
+}
+
+impl From<IncrementalAlterConfigsRequest> for AnyRequest {
+    fn from(body: IncrementalAlterConfigsRequest) -> Self {
+        Self::IncrementalAlterConfigs(body)
     }
 }
 
@@ -743,12 +833,18 @@ pub enum AnyResponse {
     CreateTopics(CreateTopicsResponse),
     /// DeleteTopics.
     DeleteTopics(DeleteTopicsResponse),
+    /// DeleteRecords.
+    DeleteRecords(DeleteRecordsResponse),
     /// InitProducerId.
     InitProducerId(InitProducerIdResponse),
     /// DescribeConfigs.
     DescribeConfigs(DescribeConfigsResponse),
+    /// AlterConfigs.
+    AlterConfigs(AlterConfigsResponse),
     /// DeleteGroups.
     DeleteGroups(DeleteGroupsResponse),
+    /// IncrementalAlterConfigs.
+    IncrementalAlterConfigs(IncrementalAlterConfigsResponse),
     /// DescribeCluster.
     DescribeCluster(DescribeClusterResponse),
     /// DescribeTopicPartitions.
@@ -809,14 +905,24 @@ impl AnyResponse {
             ApiKey::DeleteTopics => {
                 DeleteTopicsResponse::decode(body, version, limits).map(Self::DeleteTopics)
             }
+            ApiKey::DeleteRecords => {
+                DeleteRecordsResponse::decode(body, version, limits).map(Self::DeleteRecords)
+            }
             ApiKey::InitProducerId => {
                 InitProducerIdResponse::decode(body, version, limits).map(Self::InitProducerId)
             }
             ApiKey::DescribeConfigs => {
                 DescribeConfigsResponse::decode(body, version, limits).map(Self::DescribeConfigs)
             }
+            ApiKey::AlterConfigs => {
+                AlterConfigsResponse::decode(body, version, limits).map(Self::AlterConfigs)
+            }
             ApiKey::DeleteGroups => {
                 DeleteGroupsResponse::decode(body, version, limits).map(Self::DeleteGroups)
+            }
+            ApiKey::IncrementalAlterConfigs => {
+                IncrementalAlterConfigsResponse::decode(body, version, limits)
+                    .map(Self::IncrementalAlterConfigs)
             }
             ApiKey::DescribeCluster => {
                 DescribeClusterResponse::decode(body, version, limits).map(Self::DescribeCluster)
@@ -850,9 +956,12 @@ impl AnyResponse {
             ApiKey::ApiVersions => reader.read().map(Self::ApiVersions),
             ApiKey::CreateTopics => reader.read().map(Self::CreateTopics),
             ApiKey::DeleteTopics => reader.read().map(Self::DeleteTopics),
+            ApiKey::DeleteRecords => reader.read().map(Self::DeleteRecords),
             ApiKey::InitProducerId => reader.read().map(Self::InitProducerId),
             ApiKey::DescribeConfigs => reader.read().map(Self::DescribeConfigs),
+            ApiKey::AlterConfigs => reader.read().map(Self::AlterConfigs),
             ApiKey::DeleteGroups => reader.read().map(Self::DeleteGroups),
+            ApiKey::IncrementalAlterConfigs => reader.read().map(Self::IncrementalAlterConfigs),
             ApiKey::DescribeCluster => reader.read().map(Self::DescribeCluster),
             ApiKey::DescribeTopicPartitions => reader.read().map(Self::DescribeTopicPartitions),
         }
@@ -877,9 +986,12 @@ impl AnyResponse {
             Self::ApiVersions(body) => writer.put(body),
             Self::CreateTopics(body) => writer.put(body),
             Self::DeleteTopics(body) => writer.put(body),
+            Self::DeleteRecords(body) => writer.put(body),
             Self::InitProducerId(body) => writer.put(body),
             Self::DescribeConfigs(body) => writer.put(body),
+            Self::AlterConfigs(body) => writer.put(body),
             Self::DeleteGroups(body) => writer.put(body),
+            Self::IncrementalAlterConfigs(body) => writer.put(body),
             Self::DescribeCluster(body) => writer.put(body),
             Self::DescribeTopicPartitions(body) => writer.put(body),
         }
@@ -904,9 +1016,12 @@ impl AnyResponse {
             Self::ApiVersions(_) => ApiKey::ApiVersions,
             Self::CreateTopics(_) => ApiKey::CreateTopics,
             Self::DeleteTopics(_) => ApiKey::DeleteTopics,
+            Self::DeleteRecords(_) => ApiKey::DeleteRecords,
             Self::InitProducerId(_) => ApiKey::InitProducerId,
             Self::DescribeConfigs(_) => ApiKey::DescribeConfigs,
+            Self::AlterConfigs(_) => ApiKey::AlterConfigs,
             Self::DeleteGroups(_) => ApiKey::DeleteGroups,
+            Self::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
             Self::DescribeCluster(_) => ApiKey::DescribeCluster,
             Self::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
         }
@@ -934,11 +1049,16 @@ impl AnyResponse {
             ApiKey::ApiVersions => Self::ApiVersions(ApiVersionsResponse::sample(sampler)),
             ApiKey::CreateTopics => Self::CreateTopics(CreateTopicsResponse::sample(sampler)),
             ApiKey::DeleteTopics => Self::DeleteTopics(DeleteTopicsResponse::sample(sampler)),
+            ApiKey::DeleteRecords => Self::DeleteRecords(DeleteRecordsResponse::sample(sampler)),
             ApiKey::InitProducerId => Self::InitProducerId(InitProducerIdResponse::sample(sampler)),
             ApiKey::DescribeConfigs => {
                 Self::DescribeConfigs(DescribeConfigsResponse::sample(sampler))
             }
+            ApiKey::AlterConfigs => Self::AlterConfigs(AlterConfigsResponse::sample(sampler)),
             ApiKey::DeleteGroups => Self::DeleteGroups(DeleteGroupsResponse::sample(sampler)),
+            ApiKey::IncrementalAlterConfigs => {
+                Self::IncrementalAlterConfigs(IncrementalAlterConfigsResponse::sample(sampler))
+            }
             ApiKey::DescribeCluster => {
                 Self::DescribeCluster(DescribeClusterResponse::sample(sampler))
             }
@@ -1045,6 +1165,12 @@ impl From<DeleteTopicsResponse> for AnyResponse {
     }
 }
 
+impl From<DeleteRecordsResponse> for AnyResponse {
+    fn from(body: DeleteRecordsResponse) -> Self {
+        Self::DeleteRecords(body)
+    }
+}
+
 impl From<InitProducerIdResponse> for AnyResponse {
     fn from(body: InitProducerIdResponse) -> Self {
         Self::InitProducerId(body)
@@ -1057,9 +1183,21 @@ impl From<DescribeConfigsResponse> for AnyResponse {
     }
 }
 
+impl From<AlterConfigsResponse> for AnyResponse {
+    fn from(body: AlterConfigsResponse) -> Self {
+        Self::AlterConfigs(body)
+    }
+}
+
 impl From<DeleteGroupsResponse> for AnyResponse {
     fn from(body: DeleteGroupsResponse) -> Self {
         Self::DeleteGroups(body)
+    }
+}
+
+impl From<IncrementalAlterConfigsResponse> for AnyResponse {
+    fn from(body: IncrementalAlterConfigsResponse) -> Self {
+        Self::IncrementalAlterConfigs(body)
     }
 }
 

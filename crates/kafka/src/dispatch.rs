@@ -5,8 +5,8 @@ use kafka_codec::{AnyRequest, ApiKey, DecodeError, Limits};
 
 use crate::call::{Begun, Desk};
 use crate::{
-    cluster, configs, coordinator, describe_topics, fetch, forward, list_offsets, metadata,
-    produce, topics, versions,
+    alter_configs, cluster, configs, coordinator, delete_records, describe_topics, fetch, forward,
+    list_offsets, metadata, produce, topics, versions,
 };
 
 /// Most things that one request may name where the answer to each is much longer than its name.
@@ -38,6 +38,9 @@ pub(crate) fn begin(
         AnyRequest::DeleteTopics(request) => topics::delete(request, desk),
         AnyRequest::InitProducerId(request) => coordinator::init_producer(&request, desk),
         AnyRequest::DescribeConfigs(request) => configs::describe(request, desk),
+        AnyRequest::AlterConfigs(request) => alter_configs::whole(request, desk),
+        AnyRequest::IncrementalAlterConfigs(request) => alter_configs::incremental(request, desk),
+        AnyRequest::DeleteRecords(request) => delete_records::begin(request, desk),
         AnyRequest::DescribeCluster(request) => cluster::describe(&request, desk),
         AnyRequest::DescribeTopicPartitions(request) => describe_topics::begin(request, desk),
         group_request @ (AnyRequest::OffsetCommit(_)
@@ -59,12 +62,15 @@ fn named(request: &AnyRequest) -> usize {
         AnyRequest::CreateTopics(request) => request.topics.len(),
         AnyRequest::DeleteTopics(request) => request.topics.len() + request.topic_names.len(),
         AnyRequest::DescribeConfigs(request) => request.resources.len(),
+        AnyRequest::AlterConfigs(request) => request.resources.len(),
+        AnyRequest::IncrementalAlterConfigs(request) => request.resources.len(),
         AnyRequest::OffsetFetch(request) => request.groups.len(),
         AnyRequest::DescribeGroups(request) => request.groups.len(),
         AnyRequest::DeleteGroups(request) => request.groups_names.len(),
         AnyRequest::Produce(_)
         | AnyRequest::Fetch(_)
         | AnyRequest::ListOffsets(_)
+        | AnyRequest::DeleteRecords(_)
         | AnyRequest::Metadata(_)
         | AnyRequest::OffsetCommit(_)
         | AnyRequest::JoinGroup(_)

@@ -86,6 +86,9 @@ pub(crate) fn begin(request: AnyRequest, body: &Bytes, desk: &mut Desk<'_>) -> B
         | AnyRequest::DeleteTopics(_)
         | AnyRequest::InitProducerId(_)
         | AnyRequest::DescribeConfigs(_)
+        | AnyRequest::AlterConfigs(_)
+        | AnyRequest::IncrementalAlterConfigs(_)
+        | AnyRequest::DeleteRecords(_)
         | AnyRequest::DescribeCluster(_)
         | AnyRequest::DescribeTopicPartitions(_) => {
             debug_assert!(false, "{api:?} is about no group");

@@ -344,6 +344,9 @@ impl Groups {
             | AnyRequest::DeleteTopics(_)
             | AnyRequest::InitProducerId(_)
             | AnyRequest::DescribeConfigs(_)
+            | AnyRequest::AlterConfigs(_)
+            | AnyRequest::IncrementalAlterConfigs(_)
+            | AnyRequest::DeleteRecords(_)
             | AnyRequest::DescribeCluster(_)
             | AnyRequest::DescribeTopicPartitions(_) => return,
         };

@@ -4,8 +4,9 @@
 //! session        frames in, responses out in the order of the requests
 //! call           one request being worked on: what it asks the broker, what it waits for
 //! versions       what is advertised
-//! metadata, cluster, topics, describe_topics, configs     streams as topics
-//! produce, fetch, list_offsets                            batches, opaque
+//! metadata, cluster, topics, describe_topics              streams as topics
+//! settings, configs, alter_configs                        what they keep, under Kafka's names
+//! produce, fetch, list_offsets, delete_records            batches, opaque
 //! coordinator    where groups live; producer ids
 //! forward, offsets_by_id                                  group requests on their way to the module
 //! group          the module: consumer groups and their offsets
@@ -14,10 +15,12 @@
 //!
 //! Absent: record batches beyond their header, transactions, other brokers.
 
+mod alter_configs;
 mod call;
 mod cluster;
 mod configs;
 mod coordinator;
+mod delete_records;
 mod describe_topics;
 mod dispatch;
 mod fetch;
@@ -29,6 +32,7 @@ mod offsets_by_id;
 mod produce;
 mod refusal;
 mod session;
+mod settings;
 mod topics;
 mod versions;
 

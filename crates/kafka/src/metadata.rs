@@ -19,7 +19,8 @@ const TOPIC_OPERATIONS: i32 = 1 << 3 // read
     | 1 << 5 // create
     | 1 << 6 // delete
     | 1 << 8 // describe
-    | 1 << 10; // describe configs
+    | 1 << 10 // describe configs
+    | 1 << 11; // alter configs
 
 /// The epoch of every leader. Never -1: Java clients then drop what they know of the partition.
 pub(crate) const LEADER_EPOCH: i32 = 0;

@@ -40,6 +40,15 @@ pub(crate) fn declare_code(refusal: &Refusal, stream: &StreamRef) -> ErrorCode {
     }
 }
 
+/// The code of a refusal to change what a stream keeps.
+pub(crate) fn config_code(refusal: &Refusal, stream: &StreamRef) -> ErrorCode {
+    if *refusal == Refusal::InvalidNumber {
+        ErrorCode::InvalidConfig
+    } else {
+        code(refusal, stream)
+    }
+}
+
 /// More than the code says, where there is more.
 pub(crate) fn message(refusal: &Refusal) -> Option<String> {
     match refusal {

@@ -20,7 +20,7 @@ use protocol::{
 
 use crate::call::{Begun, Call, Desk, Step};
 use crate::metadata::{is_topic_name, text};
-use crate::{configs, refusal};
+use crate::{refusal, settings};
 
 /// Most partitions of one topic.
 const PARTITIONS_MAX: i32 = 10_000;
@@ -93,7 +93,7 @@ fn declaration(
     };
     for config in &topic.configs {
         let Some(value) = &config.value else { continue };
-        configs::apply(&config.name, value, desk.node(), &mut declaration)
+        settings::set(&config.name, value, desk.node(), &mut declaration.retention)
             .map_err(|text| (ErrorCode::InvalidConfig, text))?;
     }
     Ok(declaration)
@@ -138,7 +138,7 @@ impl Call for Creating {
             result.topic_id = Uuid(status.id);
             result.num_partitions = i32::try_from(status.partitions).unwrap_or(i32::MAX);
             result.replication_factor = 1;
-            result.configs = Some(configs::of_created(&status, desk.node()));
+            result.configs = Some(settings::of_created(&status, desk.node()));
         } else {
             let refused = refusal::of(reply);
             let stream = StreamRef::Name(result.name.bytes().clone());

@@ -22,13 +22,13 @@ pub use module::{Effects, Module, Proposer};
 pub use outbox::Outbox;
 pub use reply::{
     Appended, Claimed, Declared, DurableSubscription, Located, Published, Pulled, QueueStatus,
-    ReadOutcome, Refusal, Reply, SpaceStatus, StreamStatus,
+    ReadOutcome, Refusal, Reply, SpaceStatus, StreamPurged, StreamStatus,
 };
 pub use request::{
     Alter, Append, BindTarget, Binding, Claim, Consume, Declare, Destroy, Expiry, HeaderMatch,
-    HeaderMatchMode, Position, Propose, Publish, Pull, QueueDeclaration, Read, ReadItem, Release,
-    Remember, Request, Settle, Settlement, SpaceDeclaration, Start, StreamDeclaration, StreamRef,
-    Subscribe, Wait, Will,
+    HeaderMatchMode, OFFSETS_MAX, Position, Propose, Publish, Pull, PurgeStream, QueueDeclaration,
+    Read, ReadItem, Release, Remember, Request, Settle, Settlement, SpaceDeclaration, Start,
+    StreamDeclaration, StreamRef, Subscribe, Wait, Which, Will,
 };
 pub use retention::{
     Cleanup, Compaction, DELETE_RETENTION_MS, MIN_DIRTY_PERCENT, PER_SUBJECT_MAX, Retention,

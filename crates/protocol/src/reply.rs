@@ -38,6 +38,8 @@ pub enum Reply {
     Space(SpaceStatus),
     /// To `Purge`: how many messages.
     Purged(u64),
+    /// To `PurgeStream`.
+    StreamPurged(StreamPurged),
     /// To `Pull`; `None`: the queue is empty.
     Pulled(Option<Box<Pulled>>),
     /// To `Propose`: the module's answer.
@@ -232,6 +234,15 @@ pub struct StreamStatus {
     pub retention: Retention,
     /// Why it cannot be had.
     pub refused: Option<Refusal>,
+}
+
+/// Records of a partition were removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamPurged {
+    /// How many.
+    pub records: u64,
+    /// The first offset now.
+    pub first: u64,
 }
 
 /// A queue as it stands.

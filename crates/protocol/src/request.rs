@@ -54,6 +54,8 @@ pub enum Request {
     DescribeSpace(Bytes),
     /// Removes the ready messages of a queue. Answer: `Purged` or `Refused`.
     Purge(Bytes),
+    /// Removes records of a partition for good. Answer: `StreamPurged` or `Refused`.
+    PurgeStream(PurgeStream),
     /// Consumes a queue. Answer: `Subscribed` or `Refused`; deliveries follow.
     Consume(Consume),
     /// Ends a consumer; what it has unsettled stays with the connection. Answer: `Done`.
@@ -358,6 +360,38 @@ pub struct QueueDeclaration {
     /// Arguments in the protocol's own encoding; only compared.
     pub arguments: Bytes,
 }
+
+/// Records of a partition to remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgeStream {
+    /// The stream or view.
+    pub stream: StreamRef,
+    /// Its partition.
+    pub partition: u32,
+    /// Which.
+    pub which: Which,
+}
+
+/// Which records of a partition are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All below this offset; `None` = all that there are now.
+    Below(Option<u64>),
+    /// Those that match.
+    Matching {
+        /// What.
+        filter: Filter,
+        /// Only those below this offset; `None` = all that there are now.
+        below: Option<u64>,
+        /// How many of the newest of them stay.
+        keep: u64,
+    },
+    /// These, at most [`OFFSETS_MAX`].
+    Offsets(Vec<u64>),
+}
+
+/// Most single records that one purge may name.
+pub const OFFSETS_MAX: usize = 10_000;
 
 /// An object to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]

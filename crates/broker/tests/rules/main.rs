@@ -8,8 +8,10 @@
 )]
 
 mod choked;
+mod compaction;
 mod pressure;
 mod publish;
+mod purge;
 mod queues;
 mod retention;
 mod sessions;

@@ -43,6 +43,7 @@ pub(crate) fn records(reply: Option<Reply>) -> Vec<(u64, String)> {
     outcomes[0]
         .batches
         .iter()
+        .filter(|bytes| !batch::BatchHeader::decode(bytes).unwrap().is_control())
         .flat_map(|bytes| batch::records(bytes).unwrap())
         .map(|r| (r.offset, String::from_utf8(r.value.unwrap_or_default().to_vec()).unwrap()))
         .collect()

@@ -88,6 +88,9 @@ pub(super) fn broken(api: ApiKey, version: i16) -> Option<Bytes> {
         | ApiKey::DeleteTopics
         | ApiKey::InitProducerId
         | ApiKey::DescribeConfigs
+        | ApiKey::AlterConfigs
+        | ApiKey::IncrementalAlterConfigs
+        | ApiKey::DeleteRecords
         | ApiKey::DescribeCluster
         | ApiKey::DescribeTopicPartitions => return None,
     })

@@ -8,7 +8,7 @@ use kafka_codec::wire::{Reader, Writer};
 use kafka_codec::{AnyRequest, AnyResponse, ApiKey, Limits, Records};
 use protocol::{
     Appended, Close, Declare, Declared, Located, ReadOutcome, Refusal, Reply, Request, Retention,
-    StreamRef, StreamStatus,
+    StreamPurged, StreamRef, StreamStatus,
 };
 
 use crate::client::{Client, batch};
@@ -92,6 +92,11 @@ fn broker(request: &Request, seed: u64) -> Reply {
                 ..status(&StreamRef::Name(declaration.name.clone()), 1)
             }))
         }
+        Request::Alter(alter) => Reply::Declared(Declared::Stream(StreamStatus {
+            refused: None,
+            ..status(&alter.stream, 1)
+        })),
+        Request::PurgeStream(_) => Reply::StreamPurged(StreamPurged { records: 1, first: bits }),
         Request::Destroy(_) => Reply::Destroyed(0),
         Request::NewProducer => Reply::ProducerId(7),
         Request::Propose(propose) => Reply::Proposed(module_answer(&propose.command, bits)),
@@ -103,7 +108,6 @@ fn broker(request: &Request, seed: u64) -> Reply {
         | Request::Remember(_)
         | Request::Settle(_)
         | Request::Declare(Declare::Space(_) | Declare::Queue(_))
-        | Request::Alter(_)
         | Request::Bind(_)
         | Request::Unbind(_)
         | Request::DescribeQueue(_)

@@ -16,8 +16,8 @@ use kafka_codec::messages::{
 };
 use kafka_codec::{AnyResponse, ErrorCode, Uuid};
 use protocol::{
-    Declare, Declared, Destroy, Node, Refusal, Reply, Request, Retention, StreamDeclaration,
-    StreamRef, StreamStatus,
+    Cleanup, Declare, Declared, Destroy, Node, Refusal, Reply, Request, Retention,
+    StreamDeclaration, StreamRef, StreamStatus,
 };
 
 use crate::client::{Client, id, name, node, stream};
@@ -202,9 +202,11 @@ fn configs_are_honoured_or_refused() {
     let topic = declared(with(&[("retention.ms", "86400000"), ("retention.bytes", "-1")])).unwrap();
     assert_eq!((topic.retention.max_age_ms, topic.retention.max_bytes), (Some(86_400_000), None));
     assert!(declared(with(&[("cleanup.policy", "delete"), ("segment.bytes", "1")])).is_ok());
+    let topic = declared(with(&[("cleanup.policy", "compact, delete")])).unwrap();
+    assert_eq!(topic.retention.cleanup, Cleanup::Both);
     let invalid = ErrorCode::InvalidConfig.number();
     for config in [
-        ("cleanup.policy", "compact"),
+        ("cleanup.policy", "shrink"),
         ("min.insync.replicas", "2"),
         ("retention.ms", "soon"),
         ("retention.ms", "-2"),
