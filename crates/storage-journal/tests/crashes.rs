@@ -52,17 +52,23 @@ fn an_engine_that_does_not_sync_is_found_out() {
 /// What a process does between its start and its end.
 const LIVES: &[&[Action]] = &[
     &[Action::Write, Action::Write, Action::Idle],
-    &[Action::Write, Action::Maintain, Action::Maintain, Action::Maintain, Action::Check],
+    &[Action::Maintain, Action::Maintain, Action::Maintain, Action::Maintain, Action::Write],
     &[Action::Idle, Action::Close],
-    &[Action::Fill, Action::Write, Action::Write, Action::Close],
+    &[Action::Fill, Action::Write, Action::Maintain, Action::Write, Action::Close],
 ];
 
 #[test]
 fn every_action_may_end_at_every_operation_of_the_disk() {
-    for seed in 0..6 {
+    let mut background = history::Background::default();
+    // Each of them ends hundreds of times, so there are few, unless the run is a long one.
+    for seed in 0..2 + seeds::count() / 500 {
         let mut before = History::new(seed);
-        for action in [Action::Write; 12].into_iter().chain([Action::Idle, Action::Write]) {
-            before.act(action).expect("a good disk");
+        for round in 0..40 {
+            before.act(Action::Write).expect("a good disk");
+            // Behind the last of these there is enough to do.
+            if round % 4 == 0 && round < 30 {
+                before.act(Action::Maintain).expect("a good disk");
+            }
         }
         before.end(CrashModel::Kill);
         let deaths = before.sim.counts().deaths;
@@ -72,15 +78,30 @@ fn every_action_may_end_at_every_operation_of_the_disk() {
                 history.sim.die_after(step);
                 let told = life.iter().try_for_each(|action| history.act(*action));
                 let told = told.and_then(|()| history.finish());
-                let told = told.map(|()| history.sim.counts().deaths > deaths);
-                match told {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(told) => panic!("seed {seed} {life:?} ended at {step}: {told}"),
+                assert_eq!(told, Ok(()), "seed {seed} {life:?} ended at {step}");
+                if history.sim.counts().deaths == deaths {
+                    background.drains += history.background.drains - before.background.drains;
+                    background.merges += history.background.merges - before.background.merges;
+                    break;
                 }
             }
         }
     }
+    assert!(background.drains >= 2 && background.merges >= 1, "too little: {background:?}");
+}
+
+#[test]
+fn histories_drain_merge_and_make_checkpoints() {
+    let mut all = history::Background::default();
+    for seed in 0..40 {
+        let mut history = History::new(seed);
+        history.run(100).expect("a good history");
+        history.end(CrashModel::Kill);
+        all.drains += history.background.drains;
+        all.merges += history.background.merges;
+        all.checkpoints += history.background.checkpoints;
+    }
+    assert!(all.drains > 80 && all.merges > 20 && all.checkpoints > 150, "too little: {all:?}");
 }
 
 #[test]

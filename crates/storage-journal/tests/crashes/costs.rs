@@ -6,7 +6,6 @@ use storage::{Engine, LogId, Mode, Op, suite};
 use storage_journal::sim::{CrashModel, SimFs};
 use storage_journal::{Journal, Options};
 
-use crate::gaps;
 use crate::history::maintain;
 use crate::writes::{create, durable, lazy, put, record};
 
@@ -76,9 +75,7 @@ fn bytes_written_and_bytes_kept_stay_within_a_factor_of_what_lives() {
     }
     // Each group takes a whole block, whatever is in it.
     let live = kept * 4096;
-    if gaps::SPACE_COMES_BACK {
-        assert!(most <= 2 * live + 8 * SEGMENT, "{most} bytes for {live} that live");
-    }
+    assert!(most <= 2 * live + 8 * SEGMENT, "{most} bytes for {live} that live");
     let cost = sim.counts() - before;
     let useful = count * 4096;
     assert!(cost.bytes_written <= 2 * useful, "{} bytes for {useful}", cost.bytes_written);

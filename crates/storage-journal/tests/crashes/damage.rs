@@ -1,5 +1,6 @@
 //! Damage: what was proven and is not as written refuses the start, and is never shown.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use storage::{Engine, LogId, Mode, ReadError, ReadLimits};
@@ -10,6 +11,7 @@ use storage_journal::vfs::Vfs;
 use storage_journal::{Journal, OpenError, Options, recovery};
 
 use crate::chain::Chain;
+use crate::history::{Action, History};
 use crate::writes::{create, durable, put, record};
 
 const LOG: LogId = LogId(1);
@@ -150,4 +152,105 @@ fn a_bad_sector_is_told_to_its_reader_and_the_rest_goes_on() {
     assert!(read(0).is_ok() && read(2).is_ok());
     assert!(matches!(read(1), Err(ReadError::Unreadable(_))), "{:?}", read(1));
     storage::suite::commit(&journal, durable([record(LOG, (9, 100), &[])])).expect("space");
+}
+
+/// A folder with resting files of every kind, and what is in its logs. The process has ended.
+fn rested(seed: u64) -> (History, Shown) {
+    let mut history = History::new(seed);
+    for round in 0..60 {
+        history.act(Action::Write).expect("a good disk");
+        if round % 4 == 0 {
+            history.act(Action::Maintain).expect("a good disk");
+        }
+    }
+    history.end(CrashModel::Kill);
+    let mut clean = history.fork(1);
+    clean.start().expect("a good disk");
+    let (shown, failed) = show(&clean);
+    assert_eq!(failed, 0);
+    (history, shown)
+}
+
+/// The batches of all logs.
+type Shown = BTreeMap<(LogId, u64), Vec<u8>>;
+
+/// Reads all logs, around what cannot be read; says how often something could not.
+fn show(history: &History) -> (Shown, u64) {
+    let journal = history.journal().expect("runs");
+    let (mut shown, mut failed) = (Shown::new(), 0);
+    for log in history.oracle.model().logs() {
+        let Some(bounds) = journal.bounds(log) else { continue };
+        let mut from = bounds.first;
+        while from < bounds.end {
+            match journal.read(log, from, ReadLimits { max_bytes: 1, held: false }) {
+                Ok(batches) => {
+                    let next = batches.last().map_or(bounds.end, |batch| batch.last + 1);
+                    let each = batches.into_iter();
+                    shown.extend(each.map(|batch| ((log, batch.base), batch.bytes.to_vec())));
+                    from = next;
+                }
+                Err(ReadError::Unreadable(_)) => {
+                    failed += 1;
+                    from += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    (shown, failed)
+}
+
+#[test]
+fn a_flipped_bit_in_a_resting_file_is_refused_or_told_and_never_shown() {
+    let (mut refused, mut told, mut harmless) = (0, 0, 0);
+    for seed in 0..4 {
+        let (before, clean) = rested(seed);
+        let mut random = Random::new(seed.into());
+        let names = before.sim.list("").expect("alive").into_iter();
+        for name in names.filter(|name| !name.ends_with(".seg") && name != "lock") {
+            let length = before.sim.contents(&name).expect("exists").len();
+            for luck in 0..12 {
+                let mut history = before.fork(luck);
+                let (byte, bit) = (random.below(length as u64) as usize, luck as u8);
+                assert!(history.sim.flip_bit(&name, byte, bit));
+                let place = format!("seed {seed}: bit {bit} of byte {byte} of {name}");
+                match history.open_and_keep() {
+                    Err(error) if error.is_damage() => refused += 1,
+                    Err(error) => panic!("{place}: {error}"),
+                    Ok(()) => {
+                        let (shown, failed) = show(&history);
+                        for (at, bytes) in &shown {
+                            assert_eq!(clean.get(at), Some(bytes), "{place}: {at:?}");
+                        }
+                        assert!(failed > 0 || shown.len() == clean.len(), "{place}: silence");
+                        told += u64::from(failed > 0);
+                        harmless += u64::from(failed == 0);
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 20 && told > 20, "{refused} refused, {told} told, {harmless} harmless");
+}
+
+#[test]
+fn a_file_that_the_manifest_names_and_that_is_gone_refuses_the_start() {
+    let (before, _) = rested(1);
+    let names = before.sim.list("").expect("alive");
+    // Nothing names the newest segment: without it the folder is as it was before that one.
+    let newest = names.iter().filter(|name| name.ends_with(".seg")).max().cloned();
+    let mut refused = 0;
+    for name in names.into_iter().filter(|name| Some(name) != newest.as_ref()) {
+        let mut history = before.fork(1);
+        history.sim.remove(&name).expect("exists");
+        history.sim.fsync_dir("").expect("syncs");
+        match history.open_and_keep() {
+            Ok(()) => history.check_again().expect("nobody needed it"),
+            Err(error) => {
+                assert!(error.is_damage(), "{name}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 5, "{refused} files were missed");
 }

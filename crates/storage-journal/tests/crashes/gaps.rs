@@ -4,6 +4,3 @@
 /// Rule 3: a durable write that is refused for what it has seen (no such log, out of order,
 /// fenced) waits until what it has seen is durable.
 pub(crate) const NEGATIVE_ANSWERS_WAIT: bool = false;
-
-/// What nobody needs any more leaves the disk.
-pub(crate) const SPACE_COMES_BACK: bool = false;

@@ -58,7 +58,7 @@ const WEIGHTS: &[(Action, u64)] = &[
     (Action::Write, 100),
     (Action::Check, 16),
     (Action::Idle, 12),
-    (Action::Maintain, 14),
+    (Action::Maintain, 34),
     (Action::Close, 5),
     (Action::PowerCut, 12),
     (Action::Kill, 8),
@@ -95,6 +95,29 @@ pub(crate) struct History {
     /// The last run has ended cleanly.
     clean: bool,
     trace: Vec<Action>,
+    /// What the processes that have ended did in the background.
+    pub(crate) background: Background,
+}
+
+/// What was done in the background.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Background {
+    pub(crate) drains: u64,
+    pub(crate) merges: u64,
+    pub(crate) checkpoints: u64,
+}
+
+impl Background {
+    fn add(&mut self, journal: &Journal) {
+        let figures = journal.stats().figures;
+        let figure = |name| {
+            let found = figures.iter().find(|figure| figure.name == name);
+            found.expect("the engine counts it").value as u64
+        };
+        self.drains += figure("drains_total");
+        self.merges += figure("merges_total");
+        self.checkpoints += figure("checkpoints_total");
+    }
 }
 
 impl History {
@@ -104,10 +127,10 @@ impl History {
         let sim = SimFs::new(seed);
         sim.poison_tails(random.chance(50));
         if random.chance(50) {
-            sim.poison_free(&[".new", ".free"]);
+            sim.poison_free(&[".free"]);
         }
         let options = Options {
-            segment_bytes: (96 + random.below(64)) << 10,
+            segment_bytes: (16 + random.below(32)) << 10,
             cache_bytes: [0, 8 << 10, 1 << 20][random.below(3) as usize],
             wall_ms: 40 * YEAR_MS,
             drain_segments: 2 + random.below(3) as usize,
@@ -128,6 +151,7 @@ impl History {
             options,
             clean: false,
             trace: Vec::new(),
+            background: Background::default(),
         }
     }
 
@@ -151,6 +175,7 @@ impl History {
             options: self.options,
             clean: self.clean,
             trace: self.trace.clone(),
+            background: self.background,
         }
     }
 
@@ -168,7 +193,7 @@ impl History {
         let model = self.crash_model();
         self.end(model);
         self.sim.set_capacity(None);
-        self.start()?;
+        self.start().map_err(|told| self.tell(&told))?;
         match self.journal {
             Some(_) => Ok(()),
             None => Err(self.tell("not opened on a good disk")),
@@ -255,7 +280,9 @@ impl History {
 
     /// Ends the process.
     pub(crate) fn end(&mut self, model: CrashModel) {
-        self.journal = None;
+        if let Some(journal) = self.journal.take() {
+            self.background.add(&journal);
+        }
         if model == CrashModel::Power {
             self.oracle.lose();
         }
@@ -277,6 +304,18 @@ impl History {
             false => Arc::new(NoSync(self.sim.clone())),
         };
         Journal::open_inline(vfs, self.options)
+    }
+
+    /// Opens the engine and lets it run, whatever it shows.
+    pub(crate) fn open_and_keep(&mut self) -> Result<(), OpenError> {
+        self.journal = Some(self.open()?);
+        Ok(())
+    }
+
+    /// As after a start: the engine must show a state that is allowed.
+    pub(crate) fn check_again(&mut self) -> Told {
+        let Some(journal) = &self.journal else { return Err("it does not run".into()) };
+        self.oracle.recognise(journal, self.clean)
     }
 
     /// Opens the engine and judges what it shows; without a failure it must open.

@@ -22,6 +22,11 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// How many seeds are asked for.
+pub(crate) fn count() -> u64 {
+    number("CRASH_SEEDS").unwrap_or(DEFAULT)
+}
+
 /// Runs a history for every seed that is asked for.
 ///
 /// # Panics
@@ -32,8 +37,7 @@ pub(crate) fn each(test: &str, live: impl Fn(u64) -> Told + Sync) {
         Some(seed) => vec![seed],
         None => {
             let first = number("CRASH_FIRST").unwrap_or_default();
-            let count = number("CRASH_SEEDS").unwrap_or(DEFAULT);
-            SEEDS.iter().copied().chain(first..first + count).collect()
+            SEEDS.iter().copied().chain(first..first + count()).collect()
         }
     };
     let next = AtomicUsize::new(0);
