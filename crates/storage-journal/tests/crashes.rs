@@ -97,9 +97,7 @@ fn histories_drain_merge_and_make_checkpoints() {
         let mut history = History::new(seed);
         history.run(100).expect("a good history");
         history.end(CrashModel::Kill);
-        all.drains += history.background.drains;
-        all.merges += history.background.merges;
-        all.checkpoints += history.background.checkpoints;
+        all = all.and(history.background);
     }
     assert!(all.drains > 80 && all.merges > 20 && all.checkpoints > 150, "too little: {all:?}");
 }

@@ -108,15 +108,27 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    fn add(&mut self, journal: &Journal) {
+    /// What this process has done.
+    pub(crate) fn of(journal: &Journal) -> Self {
         let figures = journal.stats().figures;
         let figure = |name| {
             let found = figures.iter().find(|figure| figure.name == name);
             found.expect("the engine counts it").value as u64
         };
-        self.drains += figure("drains_total");
-        self.merges += figure("merges_total");
-        self.checkpoints += figure("checkpoints_total");
+        Self {
+            drains: figure("drains_total"),
+            merges: figure("merges_total"),
+            checkpoints: figure("checkpoints_total"),
+        }
+    }
+
+    /// What two have done.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            drains: self.drains + other.drains,
+            merges: self.merges + other.merges,
+            checkpoints: self.checkpoints + other.checkpoints,
+        }
     }
 }
 
@@ -281,7 +293,7 @@ impl History {
     /// Ends the process.
     pub(crate) fn end(&mut self, model: CrashModel) {
         if let Some(journal) = self.journal.take() {
-            self.background.add(&journal);
+            self.background = self.background.and(Background::of(&journal));
         }
         if model == CrashModel::Power {
             self.oracle.lose();
