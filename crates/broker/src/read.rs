@@ -58,6 +58,16 @@ impl Source {
         }
     }
 
+    /// The furthest offset to which batches can lead a reader: a view's last batch may end with
+    /// records of other subjects.
+    fn led_to(&self, engine: &dyn Engine) -> u64 {
+        match self {
+            Self::Log(log) | Self::View { log, .. } | Self::Promoted { log, .. } => {
+                engine.bounds(*log).map_or(0, |bounds| bounds.end)
+            }
+        }
+    }
+
     fn read(
         &self,
         engine: &dyn Engine,
@@ -332,11 +342,11 @@ fn read_item(
     };
     outcome.start = start;
     outcome.end = end;
-    if item.offset < start || item.offset > end {
+    if item.offset < start || item.offset > end.max(source.led_to(engine)) {
         outcome.refused = Some(Refusal::OutOfRange);
         return outcome;
     }
-    if item.offset == end || room == 0 {
+    if item.offset >= end || room == 0 {
         return outcome;
     }
     match source.read(engine, item.offset, room) {
