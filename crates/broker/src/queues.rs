@@ -275,7 +275,14 @@ impl Core {
             if queue.consumers.is_empty() || queue.len() == 0 {
                 return;
             }
+            let whose = queue.turn;
             let Some(at) = next_consumer(queue, &self.conns) else { return };
+            let worker = queue.consumers[at].conn.worker;
+            if worker != turn.worker {
+                // Two ways to one connection would overtake each other.
+                queue.turn = whose;
+                return turn.shared.mail.post(worker, Completion(Step::Dispatch(id)));
+            }
             let Some(item) = queue.take() else { return };
             let consumer = &queue.consumers[at];
             let (conn, number, no_ack) = (consumer.conn, consumer.number, consumer.no_ack);

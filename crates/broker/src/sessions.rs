@@ -235,16 +235,27 @@ impl Sessions {
 
     /// Cursors that changed, as operations.
     pub(crate) fn take_cursors(&mut self, processed: &HashMap<LogId, u64>, ops: &mut Vec<Op>) {
-        for id in self.dirty.drain() {
-            let Some(session) = self.map.get_mut(&id) else { continue };
-            for (log, cursor) in &mut session.cursors {
-                let state = cursor.state(processed.get(log).copied().unwrap_or_default());
-                if cursor.kept.as_ref() == Some(&state) {
-                    continue;
-                }
-                cursor.kept = Some(state.clone());
-                ops.push(Op::Cursor { name: cursor_name(id), log: *log, state: Some(state) });
+        for id in std::mem::take(&mut self.dirty) {
+            self.put_cursors(id, processed, ops);
+        }
+    }
+
+    /// The same for one session.
+    fn take_cursors_of(&mut self, id: u64, processed: &HashMap<LogId, u64>, ops: &mut Vec<Op>) {
+        if self.dirty.remove(&id) {
+            self.put_cursors(id, processed, ops);
+        }
+    }
+
+    fn put_cursors(&mut self, id: u64, processed: &HashMap<LogId, u64>, ops: &mut Vec<Op>) {
+        let Some(session) = self.map.get_mut(&id) else { return };
+        for (log, cursor) in &mut session.cursors {
+            let state = cursor.state(processed.get(log).copied().unwrap_or_default());
+            if cursor.kept.as_ref() == Some(&state) {
+                continue;
             }
+            cursor.kept = Some(state.clone());
+            ops.push(Op::Cursor { name: cursor_name(id), log: *log, state: Some(state) });
         }
     }
 
@@ -558,20 +569,22 @@ impl Core {
         let Some(id) = self.session_of(conn) else {
             return turn.refuse(conn, token, Refusal::NotFound);
         };
-        let ops = remember
-            .rows
-            .iter()
-            .map(|(key, value)| {
-                let key = memory_key(id, key);
-                match value {
-                    Some(value) => {
-                        let value = Bytes::copy_from_slice(value);
-                        Op::Put { table: table::MEMORY, key, value }
-                    }
-                    None => Op::Remove { table: table::MEMORY, key },
+        let mut ops = Vec::new();
+        // A row that vouches for a delivery goes in the same write that settles the delivery: a crash
+        // between two writes would send the message again as a new one.
+        if remember.rows.iter().any(|(_, value)| value.is_none()) {
+            self.sessions.take_cursors_of(id, &self.processed, &mut ops);
+        }
+        ops.extend(remember.rows.iter().map(|(key, value)| {
+            let key = memory_key(id, key);
+            match value {
+                Some(value) => {
+                    let value = Bytes::copy_from_slice(value);
+                    Op::Put { table: table::MEMORY, key, value }
                 }
-            })
-            .collect();
+                None => Op::Remove { table: table::MEMORY, key },
+            }
+        }));
         turn.reply_after(ops, conn, token, Reply::Done);
     }
 
@@ -608,7 +621,11 @@ impl Core {
                 cursor.next = offset + 1;
                 continue;
             };
-            if cursor.pending.is_empty()
+            // Whatever an owner gets by its cursor, it gets through its own worker: two ways to one
+            // connection would overtake each other.
+            let elsewhere = owner.worker != turn.worker;
+            if !elsewhere
+                && cursor.pending.is_empty()
                 && session.outstanding < session.window
                 && self.conns.is_open(owner)
             {
@@ -625,6 +642,9 @@ impl Core {
             } else {
                 cursor.following = false;
                 cursor.next = offset;
+            }
+            if elsewhere {
+                turn.shared.mail.post(owner.worker, Completion(Step::Scan(*id)));
             }
         }
         u32::try_from(route.sessions.len()).unwrap_or(u32::MAX)
@@ -670,6 +690,9 @@ impl Core {
     pub(crate) fn scan(&mut self, turn: &mut Turn<'_>, id: u64) {
         let Some(session) = self.sessions.map.get_mut(&id) else { return };
         let Some(owner) = session.owner else { return };
+        if owner.worker != turn.worker {
+            return turn.shared.mail.post(owner.worker, Completion(Step::Scan(id)));
+        }
         if !self.conns.is_open(owner) {
             return;
         }
