@@ -132,6 +132,11 @@ impl Cursor {
         CursorState { floor, done, pending: Vec::new() }
     }
 
+    /// Whether the session has yet to come to an offset.
+    fn is_ahead(&self, offset: u64) -> bool {
+        !self.following && self.next <= offset
+    }
+
     fn clear_pending(&mut self) {
         self.pending.clear();
         self.pending_bytes = 0;
@@ -661,14 +666,19 @@ impl Core {
         let Some(session) = self.sessions.map.get_mut(&id) else { return false };
         let mut all = true;
         for tag in tags {
-            let cursor = session.cursors.get_mut(&LogId(tag.source));
-            let Some(cursor) = cursor.filter(|c| c.inflight.contains(&tag.place)) else {
+            let Some(cursor) = session.cursors.get_mut(&LogId(tag.source)) else {
                 all = false;
                 continue;
             };
-            cursor.inflight.remove(&tag.place);
-            session.outstanding = session.outstanding.saturating_sub(1);
+            let open = cursor.inflight.remove(&tag.place);
+            session.outstanding = session.outstanding.saturating_sub(u32::from(open));
             match how {
+                // What an earlier owner was given can be settled before it is its turn again.
+                Settlement::Ack if !open && cursor.is_ahead(tag.place) => {
+                    cursor.returned.remove(&tag.place);
+                    cursor.done.insert(tag.place);
+                }
+                Settlement::Ack | Settlement::Reject | Settlement::Requeue if !open => all = false,
                 Settlement::Ack | Settlement::Reject => {
                     cursor.done.insert(tag.place);
                 }

@@ -439,7 +439,7 @@ impl Outbound {
     pub(crate) fn resume(
         &mut self,
         parting: Parting,
-        rows: Vec<(PacketId, Tag, bool)>,
+        mut rows: Vec<(PacketId, Tag, bool)>,
         link: Link,
         turn: &mut Turn<'_>,
     ) {
@@ -447,6 +447,8 @@ impl Outbound {
         self.in_flight = parting.in_flight.into();
         self.live = parting.pending.len();
         self.pending = parting.pending;
+        // Identifiers begin again after a crash, so their order says nothing: places do.
+        rows.sort_unstable_by_key(|(_, tag, _)| (tag.source, tag.place));
         for (id, tag, released) in rows {
             if self.find(id).is_none() {
                 let step = if released { Step::Released } else { Step::Expected };
