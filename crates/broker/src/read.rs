@@ -340,13 +340,15 @@ fn read_item(
         outcome.refused = Some(Refusal::NotFound);
         return outcome;
     };
+    // A reader that was led past the end of a view stands at its end.
+    let end = end.max(item.offset.min(source.led_to(engine)));
     outcome.start = start;
     outcome.end = end;
-    if item.offset < start || item.offset > end.max(source.led_to(engine)) {
+    if item.offset < start || item.offset > end {
         outcome.refused = Some(Refusal::OutOfRange);
         return outcome;
     }
-    if item.offset >= end || room == 0 {
+    if item.offset == end || room == 0 {
         return outcome;
     }
     match source.read(engine, item.offset, room) {
