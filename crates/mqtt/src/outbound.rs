@@ -449,6 +449,11 @@ impl Outbound {
         self.pending = parting.pending;
         // Identifiers begin again after a crash, so their order says nothing: places do.
         rows.sort_unstable_by_key(|(_, tag, _)| (tag.source, tag.place));
+        if self.last_id == 0 {
+            // After a crash. An identifier that is still in use and ahead would be given again as soon
+            // as it is free, and the row of the new message would go with that of the old one.
+            self.last_id = rows.iter().map(|(id, ..)| id.get()).max().unwrap_or(0);
+        }
         for (id, tag, released) in rows {
             if self.find(id).is_none() {
                 let step = if released { Step::Released } else { Step::Expected };
