@@ -6,6 +6,7 @@ use amqp_codec::{Properties, ShortStr, basic};
 use bytes::{BufMut, Bytes};
 use protocol::{Delivery, Outbox, Pulled, Settlement};
 
+use crate::dead_letter;
 use crate::exchange;
 use crate::field_map;
 use crate::running::Running;
@@ -35,6 +36,12 @@ pub(crate) fn put_content(
     }
 }
 
+/// The property block of a delivery.
+fn properties(delivery: &Delivery, unix_ms: i64) -> Properties {
+    let plain = field_map::properties(&delivery.message, unix_ms);
+    dead_letter::marked(plain, &delivery.message, delivery.deliveries)
+}
+
 impl Running {
     /// Messages for this connection's consumers. What comes for a consumer that has ended goes back.
     pub(crate) fn deliveries(&mut self, cx: &mut Cx<'_>, deliveries: &[Delivery]) {
@@ -48,7 +55,7 @@ impl Running {
                 homeless.extend(delivery.tag);
             }
         }
-        settle(cx, homeless, Settlement::Requeue);
+        settle(cx, homeless, Settlement::Unseen);
     }
 
     fn deliver(&mut self, cx: &mut Cx<'_>, number: u32, delivery: &Delivery) -> bool {
@@ -66,7 +73,7 @@ impl Running {
         }
         let message = &*delivery.message;
         let (exchange, routing_key) = exchange::origin(&message.address);
-        let properties = field_map::properties(message, cx.now.unix_ms);
+        let properties = properties(delivery, cx.now.unix_ms);
         let body = message.record.value.clone().unwrap_or_default();
         let head = Head {
             consumer_tag: consumer.tag.as_bytes(),
@@ -96,7 +103,7 @@ impl Running {
         let frame_max = self.tuned.frame_max;
         let Some(channel) = self.channel(number) else {
             let tag = pulled.and_then(|pulled| pulled.delivery.tag);
-            return settle(cx, tag.into_iter().collect(), Settlement::Requeue);
+            return settle(cx, tag.into_iter().collect(), Settlement::Unseen);
         };
         let Some(pulled) = pulled else {
             return cx.send(number, basic::GetEmpty::default());
@@ -119,7 +126,7 @@ impl Running {
             message_count: u32::try_from(remaining).unwrap_or(u32::MAX),
         };
         cx.send(number, get_ok);
-        let properties = field_map::properties(message, cx.now.unix_ms);
+        let properties = properties(&delivery, cx.now.unix_ms);
         let body = message.record.value.clone().unwrap_or_default();
         put_content(cx.out, number, &properties, &body, frame_max);
     }

@@ -15,7 +15,7 @@ use model::filter::{Filter, FilterToken, Reach};
 use model::record::{Address, Space};
 use model::render;
 use model::subject::Subject;
-use protocol::{BindTarget, Declare, SpaceDeclaration};
+use protocol::{BindTarget, DeadLetter, Declare, SpaceDeclaration};
 
 use crate::failure::Failure;
 
@@ -178,6 +178,24 @@ pub(crate) fn default_address(routing_key: &[u8]) -> Address {
         return Address::shared(subject);
     }
     Address::Queue(Bytes::copy_from_slice(routing_key))
+}
+
+/// Where a queue's dead letters go: to an exchange, with this key or their own.
+///
+/// # Errors
+///
+/// 406 for a name or a key that no exchange can have.
+pub(crate) fn dead_letter(name: &[u8], key: Option<&[u8]>) -> Result<DeadLetter, Failure> {
+    if name.is_empty() {
+        return Ok(key.map_or(DeadLetter::ByName, |key| DeadLetter::To(default_address(key))));
+    }
+    let name = std::str::from_utf8(name).map_err(|_| unreadable("the name of an exchange"))?;
+    // What a key means depends on the space alone.
+    let exchange = Exchange { space: space_of(name), kind: Kind::Topic, internal: false };
+    Ok(match key {
+        Some(key) => DeadLetter::To(address(&exchange, key)?),
+        None => DeadLetter::Within { space: exchange.space, private: Space::named(PRIVATE) },
+    })
 }
 
 fn reply_subject(routing_key: &[u8]) -> Option<Subject> {

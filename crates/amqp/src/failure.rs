@@ -115,6 +115,26 @@ impl Object<'_> {
         Failure::new(ReplyCode::PreconditionFailed, text)
     }
 
+    pub(crate) fn invalid_type(&self, argument: &str, kind: &str) -> Failure {
+        let text = format!("invalid type '{kind}' for arg '{argument}' in {}", self.place());
+        Failure::new(ReplyCode::PreconditionFailed, text)
+    }
+
+    pub(crate) fn invalid_property(&self, property: &str) -> Failure {
+        let text = format!("invalid property '{property}' for {}", self.place());
+        Failure::new(ReplyCode::PreconditionFailed, text)
+    }
+
+    /// The queue has consumers that take turns as a whole.
+    pub(crate) fn not_for_get(&self) -> Failure {
+        let text = format!(
+            "cannot obtain access to locked {}. basic.get operations are not supported by quorum \
+             queues with single active consumer",
+            self.place()
+        );
+        Failure::new(ReplyCode::ResourceLocked, text)
+    }
+
     pub(crate) fn unsupported_argument(&self, argument: &str) -> Failure {
         let text = format!("arg '{argument}' for {} is not supported", self.place());
         Failure::new(ReplyCode::NotImplemented, text)

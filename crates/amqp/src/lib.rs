@@ -15,6 +15,7 @@
 //! exchange    kinds, predeclared exchanges, routing keys and binding keys to subjects
 //! arguments   x-arguments: accepted, refused, compared
 //! field_map   properties and headers to and from the parts of a record
+//! dead_letter headers of messages that queues gave up or handed out before
 //! failure     RabbitMQ's codes and texts
 //! ```
 //!
@@ -23,12 +24,13 @@
 //! Publishes alone are in flight side by side; methods that look at queues wait for them.
 //!
 //! Absent: sockets, clocks, routing, queues (the broker), and of the protocol: transactions, AMQP
-//! 1.0, expiring and dead-lettering queues. What is absent is refused, never ignored.
+//! 1.0, streams as queues. What is absent is refused, never ignored.
 
 mod arguments;
 mod bind;
 mod channel;
 mod consume;
+mod dead_letter;
 mod deliver;
 mod dispatch;
 mod exchange;
@@ -45,7 +47,8 @@ mod settle;
 mod topology;
 mod unsettled;
 
-use protocol::{Declare, Now, Peer, Protocol, Session};
+use bytes::Bytes;
+use protocol::{Declare, Message, Now, Peer, Protocol, Session};
 
 use crate::session::AmqpSession;
 
@@ -68,5 +71,9 @@ impl Protocol for Amqp {
 
     fn builtins(&self) -> Vec<Declare> {
         exchange::builtins()
+    }
+
+    fn attributes(&self, message: &Message) -> Option<Vec<(Bytes, Bytes)>> {
+        dead_letter::attributes(message)
     }
 }

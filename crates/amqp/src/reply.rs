@@ -4,7 +4,7 @@
     reason = "any answer but the one hoped for is a refusal, or breaks the contract"
 )]
 
-use amqp_codec::{ReplyCode, ShortStr, basic, exchange, queue};
+use amqp_codec::{ShortStr, basic, exchange, queue};
 use protocol::{
     Close, Declare, Declared, QueueDeclaration, QueueStatus, Refusal, Reply, Request,
     SpaceDeclaration, Token,
@@ -38,6 +38,9 @@ impl Running {
                 Reply::Pulled(pulled) => {
                     self.pulled(cx, channel, no_ack, pulled);
                     Ok(())
+                }
+                Reply::Refused(Refusal::InUse) => {
+                    Err(Object::Queue(queue.as_bytes()).not_for_get())
                 }
                 reply => Err(not_done(&Object::Queue(queue.as_bytes()), &reply)),
             },
@@ -271,11 +274,14 @@ impl Running {
                 Ok(())
             }
             Reply::Refused(Refusal::DifferentQueue(stands)) => {
-                let difference = arguments::queue_difference(declaration, stands);
-                Err(difference.unwrap_or_else(|| {
-                    let text = format!("queue '{name}' stands with other properties");
-                    Failure::new(ReplyCode::PreconditionFailed, text)
-                }))
+                if let Some(difference) = arguments::queue_difference(declaration, stands) {
+                    return Err(difference);
+                }
+                // The same in other words: an integer of another width.
+                let id = (queue::CLASS_ID, queue::Declare::METHOD_ID);
+                let request = Request::DescribeQueue(name.clone().into_bytes());
+                self.ask(cx, number, id, Step::CheckQueue { name, nowait }, request);
+                Ok(())
             }
             reply => Err(not_done(&Object::Queue(&declaration.name), reply)),
         }

@@ -24,7 +24,7 @@ pub(crate) fn settle(cx: &mut Cx<'_>, mut tags: Vec<Tag>, how: Settlement) {
 /// Gives back what came for nobody.
 pub(crate) fn requeue_all(cx: &mut Cx<'_>, deliveries: &[Delivery]) {
     let tags = deliveries.iter().filter_map(|delivery| delivery.tag).collect();
-    settle(cx, tags, Settlement::Requeue);
+    settle(cx, tags, Settlement::Unseen);
 }
 
 impl Running {

@@ -306,7 +306,7 @@ impl Running {
             name = ShortStr::new(self.names.queue()).unwrap_or_default();
         }
         let durable = declare.durable && !declare.exclusive;
-        let compared = arguments::queue(
+        let arguments = arguments::queue(
             declare.arguments.view(),
             name.as_bytes(),
             declare.durable,
@@ -317,7 +317,8 @@ impl Running {
             durable,
             exclusive: declare.exclusive,
             auto_delete: declare.auto_delete,
-            arguments: compared,
+            arguments: arguments.compared,
+            options: arguments.options,
         };
         if reserved {
             let request = Request::DescribeQueue(name.into_bytes());

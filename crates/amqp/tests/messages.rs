@@ -574,6 +574,7 @@ fn passive_declares_see_what_was_published_before() {
         exclusive: false,
         auto_delete: false,
         arguments: Bytes::new(),
+        options: None,
     };
     rig.answer(
         |request| matches!(request, Request::DescribeQueue(_)),

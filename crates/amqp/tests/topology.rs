@@ -23,6 +23,7 @@ fn queue_declaration(name: &str) -> QueueDeclaration {
         exclusive: false,
         auto_delete: false,
         arguments: Bytes::new(),
+        options: None,
     }
 }
 
@@ -140,11 +141,11 @@ fn what_is_not_there_is_refused_not_ignored() {
     rig.send(1, queue::DeclareOk::default());
     rig.connection_error(503, "COMMAND_INVALID - unimplemented method");
     let mut rig = Rig::channel();
-    let arguments = TableWriter::new().with("x-message-ttl", Value::I32(1000)).finish();
+    let arguments = TableWriter::new().with("x-consumer-timeout", Value::I32(1000)).finish();
     rig.send(1, queue::Declare { arguments, ..declare("q") });
     rig.connection_error(
         540,
-        "NOT_IMPLEMENTED - arg 'x-message-ttl' for queue 'q' in vhost '/' is not supported",
+        "NOT_IMPLEMENTED - arg 'x-consumer-timeout' for queue 'q' in vhost '/' is not supported",
     );
     let mut rig = Rig::channel();
     let arguments = TableWriter::new().with("alternate-exchange", Value::LongStr(b"ae")).finish();
@@ -335,6 +336,35 @@ fn a_different_declaration_is_told_what_differs() {
         406,
         "PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'x' in vhost '/': received \
          'topic' but current is 'direct'",
+    );
+}
+
+#[test]
+fn arguments_of_a_queue_become_its_options_and_are_compared() {
+    let mut rig = Rig::channel();
+    let with = |value| {
+        let arguments = TableWriter::new().with("x-message-ttl", value).finish();
+        queue::Declare { arguments, ..declare("q") }
+    };
+    rig.send(1, with(Value::I32(1000)));
+    let (token, Request::Declare(Declare::Queue(first))) = rig.asked() else { panic!("a queue") };
+    assert_eq!(first.options().message_ttl_ms, Some(1000));
+    rig.reply_to(token, declared(first.clone(), 0, 0));
+    rig.expect(1, queue::DeclareOk { queue: text("q"), message_count: 0, consumer_count: 0 });
+    // The same number in another width is the same argument.
+    rig.send(1, with(Value::I64(1000)));
+    let different = || Refusal::DifferentQueue(Box::new(first.clone()));
+    rig.answer(|request| matches!(request, Request::Declare(_)), refused(different()));
+    let status = QueueStatus { declaration: first.clone(), ready: 3, consumers: 1 };
+    rig.answer(|request| matches!(request, Request::DescribeQueue(_)), Reply::Queue(status));
+    rig.expect(1, queue::DeclareOk { queue: text("q"), message_count: 3, consumer_count: 1 });
+    rig.send(1, with(Value::I32(999)));
+    rig.answer(|_| true, refused(different()));
+    rig.channel_error(
+        1,
+        406,
+        "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'q' in vhost '/': \
+         received '999' but current is '1000'",
     );
 }
 

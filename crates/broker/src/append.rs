@@ -103,7 +103,10 @@ impl Desk {
     ) {
         let Placed { conn, token, log, subject } = placed;
         let route = self.routes.get(turn, &Space::SHARED, &subject);
-        let durable: Vec<u64> = route.queues.iter().copied().filter(|q| is_durable(*q)).collect();
+        let durable = match &route.queues[..] {
+            [] => Vec::new(),
+            queues => self.broker.lock().durable_takers(queues),
+        };
         if durable.len() * checked.count as usize > TARGETS_MAX {
             return turn.refuse(conn, token, Refusal::Limit("references of one batch"));
         }
@@ -204,11 +207,14 @@ impl Desk {
             let mut core = self.broker.lock();
             for (n, queue) in done.durable.iter().enumerate() {
                 let place = appended.places.get(index * done.durable.len() + n).copied();
-                let item = Item::stored(&message, Some((done.log, offset)), place);
+                let item = Item::stored(&message, Some((done.log, offset)), place, 0);
                 core.push(turn, *queue, item);
             }
-            for queue in &transient {
-                core.push(turn, *queue, Item::transient(&message));
+            if !transient.is_empty() {
+                let kept = crate::message::detached(&message);
+                for queue in &transient {
+                    core.push(turn, *queue, Item::transient(kept.clone(), 0));
+                }
             }
         }
     }

@@ -40,6 +40,12 @@ pub(crate) enum Step {
     Replay(Box<Replay>),
     /// A queue goes on handing out.
     Dispatch(u64),
+    /// A message came to an empty queue, for a consumer of this worker.
+    Fresh(u64),
+    /// A queue goes on looking for what has expired.
+    Queue(u64),
+    /// This worker goes on burying what queues gave up.
+    Bury,
     /// Rows of a module are durable: its answers may go.
     Answers(Vec<(Proposer, Bytes)>),
     /// They could not be made durable: whoever waits is refused.

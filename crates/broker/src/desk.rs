@@ -81,12 +81,12 @@ impl Desk {
         port: &mut dyn Port,
     ) {
         let broker = self.broker.clone();
-        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         let turn = &mut turn;
         match request {
             Request::Publish(publish) => {
                 self.publish(turn, Some(conn), token, publish);
-                return;
+                return self.bury(turn);
             }
             Request::Append(append) => return self.append(turn, conn, token, append),
             Request::Read(read) => return self.read(turn, conn, token, read),
@@ -120,12 +120,13 @@ impl Desk {
             }
         }
         self.publish_wills(turn);
+        self.bury(turn);
     }
 
     /// Goes on with what the engine finished.
     pub fn complete(&mut self, now: Now, completion: Completion, port: &mut dyn Port) {
         let broker = self.broker.clone();
-        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         let turn = &mut turn;
         match completion.0 {
             Step::Published(done) => self.published(turn, *done),
@@ -143,6 +144,9 @@ impl Desk {
             }
             Step::Replay(replay) => broker.lock().replay(turn, replay),
             Step::Dispatch(queue) => broker.lock().dispatch(turn, queue),
+            Step::Fresh(queue) => broker.lock().dispatch_fresh(turn, queue),
+            Step::Queue(queue) => broker.lock().queue_due(turn, queue),
+            Step::Bury => turn.burials = true,
             Step::Answers(answers) => {
                 for (to, answer) in answers {
                     turn.port.reply(to.conn, to.token, Reply::Proposed(answer));
@@ -161,21 +165,24 @@ impl Desk {
             Step::Unpark => self.unpark(turn),
             Step::Flushed | Step::Tick => {}
         }
+        self.bury(turn);
     }
 
     /// Forgets a connection: what it had unsettled goes back, what was its own goes with it.
     pub fn gone(&mut self, now: Now, conn: ConnId, port: &mut dyn Port) {
         let broker = self.broker.clone();
-        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         broker.lock().gone(&mut turn, conn);
         self.publish_wills(&mut turn);
+        self.bury(&mut turn);
     }
 
     /// The connection's outbound bytes crossed the high mark (`stopped`) or the low one.
     pub fn flow(&mut self, now: Now, conn: ConnId, stopped: bool, port: &mut dyn Port) {
         let broker = self.broker.clone();
-        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         broker.lock().flow(&mut turn, conn, stopped);
+        self.bury(&mut turn);
     }
 
     /// Whether so much waits to be written that the engine would soon refuse more.
@@ -196,7 +203,7 @@ impl Desk {
     /// Does what is due.
     pub fn timeout(&mut self, now: Now, port: &mut dyn Port) {
         let broker = self.broker.clone();
-        let mut turn = Turn { now, port, shared: &broker.shared, worker: self.worker };
+        let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         let turn = &mut turn;
         loop {
             let Some(due) = broker.lock().timers.take(now.instant) else { break };
@@ -206,6 +213,8 @@ impl Desk {
                     broker.lock().session_end(turn, session, claims);
                 }
                 Due::Will { session, claims } => broker.lock().will_due(session, claims),
+                Due::Queue(queue) => broker.lock().queue_due(turn, queue),
+                Due::Burials => broker.lock().wake_buriers(turn),
                 Due::Module(index) => broker.lock().module_timeout(turn, index),
                 Due::Flush => broker.lock().flush(turn),
                 Due::Sweep => broker.lock().sweep(turn),
@@ -213,6 +222,7 @@ impl Desk {
             }
         }
         self.publish_wills(turn);
+        self.bury(turn);
     }
 
     /// Wills that became due under the lock are published outside of it.

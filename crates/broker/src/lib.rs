@@ -11,6 +11,7 @@
 //! retention    what goes out of sight, and the tick that sees to it; compaction: by key;
 //!              purge: by request
 //! pressure     no room on the disk or in memory: who is refused, who waits (parked)
+//! burial       what queues give up, sent to where their dead letters go
 //! objects      streams, spaces, queues and bindings made and removed
 //! state        the state behind one lock; open restores it
 //! ```
@@ -21,6 +22,7 @@
 
 mod alias;
 mod append;
+mod burial;
 mod compaction;
 mod completion;
 mod conns;
@@ -50,6 +52,6 @@ mod views;
 
 pub use completion::Completion;
 pub use desk::Desk;
-pub use open::{Broker, DefaultStream, OpenError, Options, cluster_id};
+pub use open::{Broker, DefaultStream, OpenError, Options, Protocols, cluster_id};
 pub use port::{Mail, Port};
 pub use stats::BrokerStats;

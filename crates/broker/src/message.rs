@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::record::{Address, Header, Native, Properties, Record};
+use model::record::{Address, Death, Header, Native, Properties, Record};
 use protocol::Message;
 use storage::StoredBatch;
 use storage::batch;
@@ -51,11 +51,16 @@ fn detached_record(record: &Record) -> Record {
                     .native
                     .as_ref()
                     .map(|n| Native { protocol: n.protocol, block: copied(&n.block) }),
+                deaths: p.deaths.iter().map(detached_death).collect(),
                 ..**p
             })
         }),
         ..*record
     }
+}
+
+fn detached_death(death: &Death) -> Death {
+    Death { queue: copied(&death.queue), address: detached_address(&death.address), ..*death }
 }
 
 /// The messages of a stored batch with offsets from `from` on; a batch that cannot be read gives

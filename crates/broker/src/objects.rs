@@ -1,9 +1,6 @@
 //! Subscriptions, spaces, queues and bindings: made, changed, removed. Each request under the lock.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use meta::Queue as QueueRow;
 use model::filter::Filter;
 use model::record::Space;
 use model::subject::Subject;
@@ -17,7 +14,7 @@ use storage::{LogId, Mode, Op};
 use crate::completion::{Completion, Step};
 use crate::conns::{Held, Window};
 use crate::publish::memory_key;
-use crate::queues::{Item, Queue, is_durable};
+use crate::queues::is_durable;
 use crate::router::Target;
 use crate::sessions::{Cursor, Durable, SHARE, cursor_name, share_name};
 use crate::state::{Core, rows, table};
@@ -29,8 +26,6 @@ const REPLAY_PAGE: usize = 256;
 const SPACES_MAX: usize = 100_000;
 /// Most bindings of a node.
 const BINDINGS_MAX: usize = 10_000_000;
-/// Most queues of a node.
-const QUEUES_MAX: usize = 1_000_000;
 /// The window that shared subscriptions of a connection take their places in.
 const SHARE_WINDOW: u32 = u32::MAX;
 
@@ -73,10 +68,7 @@ impl Core {
                 self.describe_streams(turn, conn, token, streams, create);
             }
             Request::DescribeQueue(name) => {
-                let reply = match self.usable_queue(conn, &name) {
-                    Ok(id) => Reply::Queue(self.queues.get(id).expect("usable").status()),
-                    Err(refusal) => Reply::Refused(refusal),
-                };
+                let reply = self.describe_queue(turn, conn, &name);
                 turn.reply(conn, token, reply);
             }
             Request::DescribeSpace(name) => {
@@ -123,7 +115,7 @@ impl Core {
     }
 
     /// Makes rows durable and answers; at once when there are none.
-    fn answer_rows(
+    pub(crate) fn answer_rows(
         &self,
         turn: &mut Turn<'_>,
         conn: ConnId,
@@ -353,6 +345,7 @@ impl Core {
                 matched: Matched::One(replay.number),
                 tag: None,
                 redelivered: false,
+                deliveries: None,
                 last_value: true,
             };
             turn.port.deliver(replay.conn, delivery);
@@ -392,59 +385,6 @@ impl Core {
         }
     }
 
-    fn declare_queue(
-        &mut self,
-        turn: &mut Turn<'_>,
-        conn: ConnId,
-        token: Option<Token>,
-        declaration: QueueDeclaration,
-    ) {
-        if let Some(id) = self.queues.id(&declaration.name) {
-            let queue = self.queues.get(id).expect("an id of the index");
-            let reply = if queue.owner.is_some_and(|owner| owner != conn) {
-                Reply::Refused(Refusal::Locked)
-            } else if queue.declaration == declaration {
-                Reply::Declared(Declared::Queue(queue.status()))
-            } else {
-                Reply::Refused(Refusal::DifferentQueue(Box::new(queue.declaration.clone())))
-            };
-            return turn.reply(conn, token, reply);
-        }
-        if self.queues.len() >= QUEUES_MAX {
-            return turn.refuse(conn, token, Refusal::Limit("queues"));
-        }
-        let mut ops = Vec::new();
-        let id = self.make_queue(declaration.clone(), Some(conn), &mut ops);
-        if declaration.exclusive {
-            self.conns.rare(conn).exclusive.push(declaration.name);
-        }
-        let status = self.queues.get(id).expect("just made").status();
-        self.answer_rows(turn, conn, token, ops, Reply::Declared(Declared::Queue(status)));
-    }
-
-    fn make_queue(
-        &mut self,
-        declaration: QueueDeclaration,
-        conn: Option<ConnId>,
-        ops: &mut Vec<Op>,
-    ) -> u64 {
-        let durable = declaration.durable && !declaration.exclusive;
-        let id = if durable {
-            let log = self.take_log(ops);
-            ops.push(Op::CreateLog { log, mode: Mode::Durable, first: 0 });
-            let mut changes = Vec::new();
-            let row = QueueRow { declaration: declaration.clone(), log: log.0 };
-            self.catalogue.add_queue(row, &mut changes);
-            ops.extend(rows(changes));
-            log.0
-        } else {
-            self.queues.take_transient()
-        };
-        let owner = if declaration.exclusive { conn } else { None };
-        self.queues.insert(id, Queue::new(declaration, owner));
-        id
-    }
-
     fn make_share(
         &mut self,
         turn: &mut Turn<'_>,
@@ -464,8 +404,9 @@ impl Core {
             exclusive: false,
             auto_delete: false,
             arguments: Bytes::new(),
+            options: None,
         };
-        self.make_queue(declaration, None, ops);
+        self.make_queue(turn, declaration, None, ops);
         let binding = Binding {
             source: space.clone(),
             target: BindTarget::Queue(name.clone()),
@@ -622,7 +563,7 @@ impl Core {
     }
 
     /// Removes bindings, and auto-delete spaces that lost their last one; the rows that changed.
-    fn unbind(&mut self, turn: &Turn<'_>, gone: &[Binding]) -> Vec<Op> {
+    pub(crate) fn unbind(&mut self, turn: &Turn<'_>, gone: &[Binding]) -> Vec<Op> {
         let mut changes = Vec::new();
         let removed = self.catalogue.unbind(gone, &mut changes);
         for binding in &removed {
@@ -662,34 +603,6 @@ impl Core {
         ops
     }
 
-    /// Removes a queue with its bindings and messages; how many messages.
-    pub(crate) fn remove_queue(&mut self, turn: &mut Turn<'_>, name: &Bytes) -> u64 {
-        let (count, ops) = self.take_queue(turn, name);
-        if !ops.is_empty() {
-            turn.shared.submit(ops, Mode::Async, turn.worker, |_| Step::Flushed);
-        }
-        count
-    }
-
-    fn take_queue(&mut self, turn: &mut Turn<'_>, name: &Bytes) -> (u64, Vec<Op>) {
-        let Some(id) = self.queues.id(name) else { return (0, Vec::new()) };
-        let target = BindTarget::Queue(name.clone());
-        let gone: Vec<Binding> = self.catalogue.bindings_to(&target).cloned().collect();
-        let mut ops = self.unbind(turn, &gone);
-        let count = self.purge(turn, id);
-        ops.extend(self.queues.take_settled());
-        let mut changes = Vec::new();
-        self.catalogue.remove_queue(name, &mut changes);
-        ops.extend(rows(changes));
-        if is_durable(id) {
-            ops.push(Op::DropLog(LogId(id)));
-        }
-        if let Some(queue) = self.queues.remove(id) {
-            self.dismiss(turn, &queue);
-        }
-        (count, ops)
-    }
-
     fn destroy(
         &mut self,
         turn: &mut Turn<'_>,
@@ -722,43 +635,13 @@ impl Core {
                 if if_unused && queue.consumers() > 0 {
                     return turn.refuse(conn, token, Refusal::InUse);
                 }
-                if if_empty && queue.len() > 0 {
+                if if_empty && !queue.is_empty() {
                     return turn.refuse(conn, token, Refusal::NotEmpty);
                 }
                 let (count, ops) = self.take_queue(turn, &name);
                 self.answer_rows(turn, conn, token, ops, Reply::Destroyed(count));
             }
         }
-    }
-
-    /// The queue, if this connection may use it.
-    fn usable_queue(&self, conn: ConnId, name: &Bytes) -> Result<u64, Refusal> {
-        let id = self.queues.id(name).ok_or(Refusal::NotFound)?;
-        let owner = self.queues.get(id).and_then(|queue| queue.owner);
-        if owner.is_some_and(|owner| owner != conn) {
-            return Err(Refusal::Locked);
-        }
-        Ok(id)
-    }
-
-    /// Takes back a queue and its unsettled references at the start.
-    pub(crate) fn restore_queue(
-        &mut self,
-        engine: &Arc<dyn storage::Engine>,
-        id: u64,
-        declaration: QueueDeclaration,
-    ) {
-        let mut queue = Queue::new(declaration, None);
-        let mut from = 0;
-        loop {
-            let page = engine.refs(LogId(id), from, 10_000);
-            let Some(last) = page.last() else { break };
-            from = last.place + 1;
-            for reference in &page {
-                queue.add(Item::restored(reference.place, reference.log, reference.offset));
-            }
-        }
-        self.queues.insert(id, queue);
     }
 
     /// Forgets a connection.

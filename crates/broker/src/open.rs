@@ -12,7 +12,8 @@ use model::budget::Budget;
 use model::record::{Address, Space};
 use model::subject::Subject;
 use protocol::{
-    Declare, Expiry, Message, Module, Node, Now, Retention, SpaceDeclaration, StreamDeclaration,
+    Declare, Expiry, Message, Module, Node, Now, Protocol, Retention, SpaceDeclaration,
+    StreamDeclaration,
 };
 use storage::batch::{self, RecordView};
 use storage::{Engine, LogId, Mode, Op, Write};
@@ -67,6 +68,16 @@ impl DefaultStream {
     }
 }
 
+/// The protocols that messages come through.
+#[derive(Clone, Default)]
+pub struct Protocols(pub Arc<[Box<dyn Protocol>]>);
+
+impl fmt::Debug for Protocols {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|protocol| protocol.name())).finish()
+    }
+}
+
 /// What the broker is started with.
 pub struct Options {
     /// The server.
@@ -79,6 +90,8 @@ pub struct Options {
     pub streams: Vec<StreamDeclaration>,
     /// Objects that exist from the start.
     pub builtins: Vec<Declare>,
+    /// The protocols: what they know of messages that queues give up.
+    pub protocols: Protocols,
     /// Protocols' shared state machines.
     pub modules: Vec<Box<dyn Module>>,
     /// What memory is accounted into.
@@ -169,6 +182,7 @@ impl Broker {
             pressure: Arc::new(Pressure::new(options.budget)),
             workers: AtomicU16::new(1),
             default_home,
+            protocols: options.protocols,
             spools: spool_row.logs.iter().map(|log| LogId(*log)).collect(),
             engine,
         });
@@ -194,7 +208,7 @@ impl Broker {
         };
         core.restore(&shared, options.builtins, options.now)?;
         let mut nobody = Nobody;
-        let turn = Turn { now: options.now, port: &mut nobody, shared: &shared, worker: 0 };
+        let turn = Turn::new(options.now, &mut nobody, &shared, 0);
         for declaration in &options.streams {
             core.configure(&turn, declaration)?;
         }
@@ -369,7 +383,7 @@ impl Core {
         let queues: Vec<_> =
             self.catalogue.queues().map(|q| (q.log, q.declaration.clone())).collect();
         for (log, declaration) in queues {
-            self.restore_queue(engine, log, declaration);
+            self.restore_queue(engine, now.instant, (log, declaration));
         }
         let mut router = shared.router.write().expect("no panic under this lock");
         for stream in self.catalogue.streams().filter(|s| !s.internal) {
@@ -400,7 +414,8 @@ impl Core {
             .map(|queue| queue.declaration.name.clone())
             .filter(|name| name.starts_with(SHARE) && !self.sessions.is_shared(name))
             .collect();
-        let mut turn = Turn { now, port: &mut Nobody, shared, worker: 0 };
+        let mut nobody = Nobody;
+        let mut turn = Turn::new(now, &mut nobody, shared, 0);
         for name in deserted {
             self.remove_queue(&mut turn, &name);
         }

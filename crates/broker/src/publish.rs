@@ -5,6 +5,8 @@
 //! home: explicit or default   appended first; receivers see it once it is committed
 //! queues, no home             durable ones by reference into a spool; others in memory
 //! ```
+//!
+//! What a queue gave up comes this way too: its copy is stored in the write that settles it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +23,7 @@ use crate::alias::Origin;
 use crate::completion::Step;
 use crate::desk::Desk;
 use crate::message::detached;
-use crate::queues::{Item, is_durable};
+use crate::queues::{Aim, Aims, Dead, Item, begin_lifetime, is_durable};
 use crate::router::{LiveTarget, Onward, Route, meets};
 use crate::state::{Core, table};
 use crate::stats::add;
@@ -32,18 +34,24 @@ use crate::turn::{Turn, refusal_of};
 pub(crate) struct PublishDone {
     conn: Option<ConnId>,
     token: Option<Token>,
-    message: Arc<Message>,
+    pub(crate) message: Arc<Message>,
     route: Arc<Route>,
     behind: Vec<Arc<Route>>,
     /// Queues that got a reference, in the order of the places.
-    durable: Vec<u64>,
+    durable: Vec<Aim>,
     /// Queues that get it in memory.
-    transient: Vec<u64>,
+    transient: Vec<Aim>,
+    /// Queues that were full and give it up.
+    given_up: Vec<u64>,
+    /// A queue was full and refused it.
+    refused: bool,
+    /// The message that this one is the dead letter of.
+    pub(crate) buried: Option<Box<Dead>>,
     log: LogId,
     /// Its place among those that set last values.
     order: u64,
     /// It was delivered before it was stored: nothing but the log's readers is left to tell.
-    delivered: bool,
+    pub(crate) delivered: bool,
     /// What else was asked, if it may wait when there is no room after all.
     asked: Option<Box<Asked>>,
     result: Result<Committed, SubmitError>,
@@ -51,7 +59,7 @@ pub(crate) struct PublishDone {
 
 /// What a publish asks besides its message.
 #[derive(Clone, Debug, Default)]
-struct Asked {
+pub(crate) struct Asked {
     attributes: Vec<(Bytes, Bytes)>,
     wait: Wait,
     remember: Option<Bytes>,
@@ -63,6 +71,11 @@ struct Asked {
 }
 
 impl Asked {
+    /// Nothing but that it is stored.
+    pub(crate) fn stored() -> Self {
+        Self { wait: Wait::Stored, ..Self::default() }
+    }
+
     /// The publish as it was, without a part of a read buffer.
     fn again(self, message: &Message) -> Publish {
         let message = detached(message);
@@ -75,6 +88,14 @@ impl Asked {
             parks: self.parks,
             ..Publish::new(message.address.clone(), record)
         }
+    }
+}
+
+impl PublishDone {
+    /// Whether nobody gets it, and no stream.
+    pub(crate) fn is_for_nobody(&self) -> bool {
+        let queues = self.durable.len() + self.transient.len();
+        self.log == LogId(0) && count(&self.route, &self.behind, queues) == 0
     }
 }
 
@@ -112,15 +133,9 @@ impl Desk {
         (place, waited, token): (u64, bool, Option<Token>),
         publish: Publish,
     ) {
-        let message = Arc::new(Message::new(publish.to, publish.record, conn));
+        let mut message = Message::new(publish.to, publish.record, conn);
         alias_reply(turn, &message);
-        let route = match &message.address {
-            Address::Subject(space, subject) => self.routes.get(turn, space, subject),
-            Address::Queue(name) => {
-                let queue = self.broker.lock().queues.id(name);
-                Arc::new(Route { queues: queue.into_iter().collect(), ..Route::default() })
-            }
-        };
+        let route = self.route(turn, &message.address);
         if let Some(most) = route.home.as_ref().and_then(|home| home.message_bytes)
             && message.record.value.as_ref().map_or(0, Bytes::len) > most
         {
@@ -134,6 +149,7 @@ impl Desk {
             && message.record.assurance == Assurance::AtMostOnce
             && route.lease.is_none();
         if live_only {
+            let message = Arc::new(message);
             let mut matched = self.deliver(turn, &message, &route, None);
             for route in &behind {
                 matched += self.deliver_plain(turn, &message, route);
@@ -143,18 +159,38 @@ impl Desk {
             }
             return;
         }
-        if !queues.is_empty() && !self.broker.lock().queues.have_room() {
-            return refuse(turn, conn, token, Refusal::Limit("messages in queues"));
-        }
-        let plan = Plan { conn, token, message, route, queues, behind };
-        if publish.only_if_matched && plan.matched() == 0 {
+        if publish.only_if_matched && count(&route, &behind, queues.len()) == 0 {
             if let Some(conn) = conn {
                 turn.refuse(conn, token, Refusal::Unmatched);
             }
             return;
         }
+        let aims = if queues.is_empty() {
+            Aims::default()
+        } else {
+            match self.broker.lock().aim(&queues, &message) {
+                Ok(aims) => aims,
+                Err(refusal) => return refuse(turn, conn, token, refusal),
+            }
+        };
+        if aims.timed {
+            begin_lifetime(turn, &mut message.record);
+        }
+        let message = Arc::new(message);
+        let plan = Plan { conn, token, message, route, aims, behind, buried: None };
         let Publish { attributes, wait, remember, parks, .. } = publish;
         self.store(turn, plan, Asked { attributes, wait, remember, parks, place, waited });
+    }
+
+    /// The route of an address.
+    pub(crate) fn route(&mut self, turn: &Turn<'_>, address: &Address) -> Arc<Route> {
+        match address {
+            Address::Subject(space, subject) => self.routes.get(turn, space, subject),
+            Address::Queue(name) => {
+                let queue = self.broker.lock().queues.id(name);
+                Arc::new(Route { queues: queue.into_iter().collect(), ..Route::default() })
+            }
+        }
     }
 
     /// There is no room for what a message asks to be kept: it waits, or is refused. Who listens
@@ -185,18 +221,22 @@ impl Desk {
         refuse(turn, conn, token, refusal);
     }
 
-    fn store(&mut self, turn: &mut Turn<'_>, plan: Plan, asked: Asked) {
-        if let Some(refusal) = self.no_room(turn, &plan, &asked) {
+    /// Stores a message where it is to be stored, and hands it out: now, or once it is committed.
+    pub(crate) fn store(&mut self, turn: &mut Turn<'_>, plan: Plan, asked: Asked) {
+        // Dead letters have their room already.
+        if plan.buried.is_none()
+            && let Some(refusal) = self.no_room(turn, &plan, &asked)
+        {
             return self.hold_back(turn, plan, asked, refusal);
         }
         let again = asked.parks.then(|| Box::new(asked.clone()));
         let Asked { wait, remember, .. } = asked;
-        let Plan { conn, mut token, message, route, queues, behind } = plan;
+        let Plan { conn, mut token, message, route, aims, behind, buried } = plan;
         let persistent = message.record.assurance > Assurance::AtMostOnce;
         let (log, mode) = home_of(turn, &message, &route, conn);
         let captured = route.home.is_some() && log.is_some();
-        let (durable, transient): (Vec<u64>, Vec<u64>) =
-            queues.iter().partition(|&&queue| is_durable(queue) && (persistent || captured));
+        let lasts = |aim: &&Aim| is_durable(aim.queue) && (persistent || captured);
+        let (durable, transient): (Vec<Aim>, Vec<Aim>) = aims.taken.iter().partition(lasts);
         let log = log.or_else(|| (!durable.is_empty()).then(|| spool(turn, &message)));
         let mut ops = Vec::new();
         if let Some(log) = log {
@@ -218,16 +258,13 @@ impl Desk {
                 });
             }
         }
+        if !ops.is_empty() {
+            ops.extend(buried.as_deref().and_then(Dead::settle));
+        }
         // A message that is not promised to last is not held back for the disk, unless a stream
         // captures it: then nobody sees an offset before its commit.
         let delivered = !persistent && !captured;
-        if wait == Wait::Routed
-            && let (Some(conn), Some(token)) = (conn, token.take())
-        {
-            let matched = count(&route, &behind, queues.len());
-            let queues = u32::try_from(queues.len()).unwrap_or(u32::MAX);
-            turn.port.reply(conn, token, Reply::Published(Published { matched, queues }));
-        }
+        let early = if wait == Wait::Routed { token.take() } else { None };
         let retain = message.record.retain;
         let message = if delivered { message } else { detached(&message) };
         let mut done = PublishDone {
@@ -238,6 +275,9 @@ impl Desk {
             behind,
             durable,
             transient,
+            given_up: aims.given_up,
+            refused: aims.refused,
+            buried,
             log: log.unwrap_or(LogId(0)),
             order: if retain { turn.shared.last_values.take_order() } else { 0 },
             delivered,
@@ -245,12 +285,15 @@ impl Desk {
             result: Ok(Committed::default()),
         };
         if delivered || ops.is_empty() {
-            self.hand_out(turn, &done, None);
+            self.hand_out(turn, &mut done, None);
         }
+        answer(turn, &done, early);
         if ops.is_empty() {
-            return self.answer(turn, &done);
+            answer(turn, &done, done.token);
+            return self.unstored_burial(turn, &mut done);
         }
         add(&turn.shared.counters.stored, usize::from(log.is_some()));
+        self.begin_burial(&done);
         let worker = turn.shared.worker_of(done.log);
         turn.shared.submit(ops, mode, worker, move |result| {
             done.result = result;
@@ -284,9 +327,10 @@ impl Desk {
 
     /// The write of a publish is done.
     pub(crate) fn published(&mut self, turn: &mut Turn<'_>, mut done: PublishDone) {
-        match &done.result {
+        match std::mem::replace(&mut done.result, Ok(Committed::default())) {
+            Err(error) if done.buried.is_some() => self.end_burial(turn, &mut done, Err(&error)),
             Err(error) => {
-                let refusal = refusal_of(error);
+                let refusal = refusal_of(&error);
                 let (conn, token) = (done.conn, done.token);
                 if refusal == Refusal::NoRoom
                     && let Some(asked) = done.asked.take()
@@ -308,19 +352,11 @@ impl Desk {
                     drop(core);
                     self.wake_reads(turn, done.log);
                 } else {
-                    self.hand_out(turn, &done, appended);
+                    self.hand_out(turn, &mut done, appended);
                 }
-                self.answer(turn, &done);
+                answer(turn, &done, done.token);
+                self.end_burial(turn, &mut done, Ok(()));
             }
-        }
-    }
-
-    fn answer(&mut self, turn: &mut Turn<'_>, done: &PublishDone) {
-        if let (Some(conn), Some(token)) = (done.conn, done.token) {
-            let queues = done.durable.len() + done.transient.len();
-            let matched = count(&done.route, &done.behind, queues);
-            let queues = u32::try_from(queues).unwrap_or(u32::MAX);
-            turn.port.reply(conn, token, Reply::Published(Published { matched, queues }));
         }
     }
 
@@ -328,10 +364,10 @@ impl Desk {
     fn hand_out(
         &mut self,
         turn: &mut Turn<'_>,
-        done: &PublishDone,
+        done: &mut PublishDone,
         appended: Option<&storage::Appended>,
     ) {
-        let message = &done.message;
+        let message = &done.message.clone();
         let route = self.visible_route(turn, done);
         self.deliver_plain(turn, message, &route);
         for route in &done.behind {
@@ -340,13 +376,21 @@ impl Desk {
         let stored = appended.map(|a| (done.log, a.base));
         let mut core = self.broker.lock();
         core.deliver_to_sessions(turn, message, &route, stored);
-        for (index, queue) in done.durable.iter().enumerate() {
+        for (index, aim) in done.durable.iter().enumerate() {
             let place = appended.and_then(|a| a.places.get(index)).copied();
-            let item = Item::stored(message, stored, place);
-            core.push(turn, *queue, item);
+            let item = Item::stored(message, stored, place, aim.lane);
+            done.refused |= !core.push(turn, aim.queue, item);
         }
-        for queue in &done.transient {
-            core.push(turn, *queue, Item::transient(message));
+        if !done.transient.is_empty() || !done.given_up.is_empty() {
+            // One that was not held back for the disk may be part of a read buffer.
+            let kept = if done.delivered { detached(message) } else { message.clone() };
+            for aim in &done.transient {
+                let item = Item::transient(kept.clone(), aim.lane);
+                done.refused |= !core.push(turn, aim.queue, item);
+            }
+            for queue in &done.given_up {
+                core.give_up_refused(turn, *queue, Item::transient(kept.clone(), 0));
+            }
         }
         if let Some(appended) = appended {
             core.committed(turn, done.log, appended.last);
@@ -419,6 +463,18 @@ impl Desk {
     }
 }
 
+/// Tells the publisher what became of its message.
+fn answer(turn: &mut Turn<'_>, done: &PublishDone, token: Option<Token>) {
+    let (Some(conn), Some(token)) = (done.conn, token) else { return };
+    if done.refused {
+        return refuse(turn, Some(conn), Some(token), Refusal::Limit("messages in a queue"));
+    }
+    let queues = done.durable.len() + done.transient.len();
+    let matched = count(&done.route, &done.behind, queues);
+    let queues = u32::try_from(queues).unwrap_or(u32::MAX);
+    turn.port.reply(conn, token, Reply::Published(Published { matched, queues }));
+}
+
 /// Counts a refusal, and answers if someone asked.
 fn refuse(turn: &mut Turn<'_>, conn: Option<ConnId>, token: Option<Token>, refusal: Refusal) {
     add(&turn.shared.counters.refused, 1);
@@ -427,19 +483,15 @@ fn refuse(turn: &mut Turn<'_>, conn: Option<ConnId>, token: Option<Token>, refus
     }
 }
 
-struct Plan {
-    conn: Option<ConnId>,
-    token: Option<Token>,
-    message: Arc<Message>,
-    route: Arc<Route>,
-    queues: Vec<u64>,
-    behind: Vec<Arc<Route>>,
-}
-
-impl Plan {
-    fn matched(&self) -> u32 {
-        count(&self.route, &self.behind, self.queues.len())
-    }
+/// A message that is routed and about to be stored.
+pub(crate) struct Plan {
+    pub(crate) conn: Option<ConnId>,
+    pub(crate) token: Option<Token>,
+    pub(crate) message: Arc<Message>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) aims: Aims,
+    pub(crate) behind: Vec<Arc<Route>>,
+    pub(crate) buried: Option<Box<Dead>>,
 }
 
 fn count(route: &Route, behind: &[Arc<Route>], queues: usize) -> u32 {
@@ -449,7 +501,14 @@ fn count(route: &Route, behind: &[Arc<Route>], queues: usize) -> u32 {
 }
 
 fn live(message: &Arc<Message>, matched: Matched) -> Delivery {
-    Delivery { message: message.clone(), matched, tag: None, redelivered: false, last_value: false }
+    Delivery {
+        message: message.clone(),
+        matched,
+        tag: None,
+        redelivered: false,
+        deliveries: None,
+        last_value: false,
+    }
 }
 
 /// Checks limits, sets the time, and leads an answer to an alias to its requester.
@@ -499,7 +558,7 @@ fn alias_reply(turn: &Turn<'_>, message: &Message) {
 }
 
 /// The queues of a route, and the routes behind conditional bindings that hold.
-fn resolve(route: &Route, attributes: &[(Bytes, Bytes)]) -> (Vec<u64>, Vec<Arc<Route>>) {
+pub(crate) fn resolve(route: &Route, attributes: &[(Bytes, Bytes)]) -> (Vec<u64>, Vec<Arc<Route>>) {
     let mut queues = route.queues.clone();
     let mut behind = Vec::new();
     if !route.conditional.is_empty() {
@@ -565,7 +624,7 @@ fn spool(turn: &Turn<'_>, message: &Message) -> LogId {
     spools[(seed % spools.len() as u64) as usize]
 }
 
-fn append_op(log: LogId, message: &Message, queues: &[u64]) -> Op {
+fn append_op(log: LogId, message: &Message, queues: &[Aim]) -> Op {
     let subject = match &message.address {
         Address::Subject(_, subject) => subject.detached(),
         Address::Queue(_) => Subject::default(),
@@ -579,7 +638,7 @@ fn append_op(log: LogId, message: &Message, queues: &[u64]) -> Op {
         }),
         targets: queues
             .iter()
-            .map(|queue| Target { record: 0, queue: LogId(*queue), priority: 0 })
+            .map(|aim| Target { record: 0, queue: LogId(aim.queue), priority: aim.lane })
             .collect(),
         once: None,
     })

@@ -682,7 +682,7 @@ impl Core {
                 Settlement::Ack | Settlement::Reject => {
                     cursor.done.insert(tag.place);
                 }
-                Settlement::Requeue => {
+                Settlement::Requeue | Settlement::RequeueAfter(_) | Settlement::Unseen => {
                     cursor.returned.insert(tag.place);
                     cursor.clear_pending();
                     cursor.following = false;
@@ -806,7 +806,14 @@ fn delivery(
     tag: Option<Tag>,
     redelivered: bool,
 ) -> Delivery {
-    Delivery { message: message.clone(), matched, tag, redelivered, last_value: false }
+    Delivery {
+        message: message.clone(),
+        matched,
+        tag,
+        redelivered,
+        deliveries: None,
+        last_value: false,
+    }
 }
 
 /// How the names of such queues begin; the name of the live group follows.

@@ -17,6 +17,9 @@ use crate::streams::Producers;
 use crate::timers::{Due, TimerId, Timers};
 use crate::turn::Turn;
 
+/// Bytes of one background write.
+const FLUSH_BYTES: usize = 1 << 20;
+
 /// Tables of the engine.
 pub(crate) mod table {
     use storage::Table;
@@ -109,16 +112,48 @@ impl Core {
     /// Writes what piled up: cursors and settles. Lost on a crash, it is only delivered again.
     pub(crate) fn flush(&mut self, turn: &Turn<'_>) {
         self.flush_due = false;
-        let mut ops = self.queues.take_settled();
+        let mut ops = self.queues.take_changes();
         self.sessions.take_cursors(&self.processed, &mut ops);
-        if !ops.is_empty() {
-            turn.shared.submit(ops, Mode::Async, turn.worker, |_| Step::Flushed);
+        // None of them needs another, so that many are several writes.
+        let mut weight = 0;
+        let mut write = Vec::new();
+        for op in ops {
+            weight += weight_of(&op);
+            write.push(op);
+            if weight > FLUSH_BYTES {
+                weight = 0;
+                let ops = std::mem::take(&mut write);
+                turn.shared.submit(ops, Mode::Async, turn.worker, |_| Step::Flushed);
+            }
+        }
+        if !write.is_empty() {
+            turn.shared.submit(write, Mode::Async, turn.worker, |_| Step::Flushed);
         }
     }
 
     /// Whether a connection claimed this session.
     pub(crate) fn session_of(&self, conn: ConnId) -> Option<u64> {
         self.conns.get(conn)?.session
+    }
+}
+
+/// About how many bytes a background operation takes.
+fn weight_of(op: &Op) -> usize {
+    match op {
+        Op::Settle { places, .. } => 64 + 8 * places.len(),
+        Op::Release { states, .. } => 64 + 24 * states.len(),
+        Op::Cursor { state: Some(state), .. } => {
+            128 + 16 * state.done.len() + 24 * state.pending.len()
+        }
+        Op::Cursor { state: None, .. }
+        | Op::CreateLog { .. }
+        | Op::Policy { .. }
+        | Op::DropLog(_)
+        | Op::Append(_)
+        | Op::Trim { .. }
+        | Op::Delete { .. }
+        | Op::Put { .. }
+        | Op::Remove { .. } => 128,
     }
 }
 

@@ -51,6 +51,16 @@ counters! {
     lost,
     /// Batches that no other protocol can read.
     undecodable,
+    /// Messages that expired in queues.
+    queue_expired,
+    /// Messages that queues dropped or refused for their length.
+    queue_length_dropped,
+    /// Messages that queues had handed out too often.
+    queue_delivery_limited,
+    /// Messages that queues gave up and that were sent on.
+    dead_lettered,
+    /// Messages that queues gave up and that nobody got.
+    dead_letters_lost,
     /// Streams, gauge.
     streams,
     /// Queues, gauge.

@@ -11,6 +11,10 @@ pub(crate) enum Due {
     SessionEnd { session: u64, claims: u64 },
     /// A will is published, unless the session was claimed since.
     Will { session: u64, claims: u64 },
+    /// Something of a queue: a message expires or comes back, or nobody used it.
+    Queue(u64),
+    /// Storage is asked again to take dead letters.
+    Burials,
     /// A module asked for it.
     Module(usize),
     /// Cursors and settles are written.

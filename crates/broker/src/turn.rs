@@ -12,6 +12,7 @@ use crate::alias::Aliases;
 use crate::completion::{Completion, Step};
 use crate::home::Home;
 use crate::last_values::LastValues;
+use crate::open::Protocols;
 use crate::port::{Mail, Port};
 use crate::pressure::Pressure;
 use crate::router::{Route, Router};
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) workers: AtomicU16,
     pub(crate) default_home: Arc<Home>,
+    pub(crate) protocols: Protocols,
     pub(crate) spools: Vec<LogId>,
 }
 
@@ -104,6 +106,19 @@ pub(crate) struct Turn<'a> {
     pub(crate) port: &'a mut dyn Port,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) worker: u16,
+    /// Queues gave up what this worker is to bury before it ends the turn.
+    pub(crate) burials: bool,
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(
+        now: Now,
+        port: &'a mut dyn Port,
+        shared: &'a Arc<Shared>,
+        worker: u16,
+    ) -> Self {
+        Self { now, port, shared, worker, burials: false }
+    }
 }
 
 impl Turn<'_> {

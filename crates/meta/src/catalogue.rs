@@ -9,10 +9,11 @@ use model::record::Space;
 use model::render;
 use model::subject::Subject;
 use protocol::{
-    BindTarget, Binding, Cleanup, Compaction, HeaderMatch, HeaderMatchMode, QueueDeclaration,
-    Refusal, Retention, SpaceDeclaration, StreamDeclaration,
+    BindTarget, Binding, Cleanup, Compaction, HeaderMatch, HeaderMatchMode, Refusal, Retention,
+    SpaceDeclaration, StreamDeclaration,
 };
 
+use crate::queue::{Queue, read_queue, write_queue};
 use crate::row::{Reader, Unreadable, Writer};
 
 /// Most partitions of one stream.
@@ -70,15 +71,6 @@ pub struct View {
     /// The subject.
     pub subject: Subject,
     /// The log that holds it.
-    pub log: u64,
-}
-
-/// A queue and its log of references.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Queue {
-    /// As declared.
-    pub declaration: QueueDeclaration,
-    /// Its log.
     pub log: u64,
 }
 
@@ -520,25 +512,6 @@ fn read_space(row: &mut Reader) -> Result<SpaceDeclaration, Unreadable> {
         arguments,
         builtin: false,
     })
-}
-
-fn write_queue(queue: &Queue) -> Bytes {
-    let d = &queue.declaration;
-    Writer::default()
-        .bytes(&d.name)
-        .flags(&[d.auto_delete])
-        .bytes(&d.arguments)
-        .number(queue.log)
-        .finish()
-}
-
-fn read_queue(row: &mut Reader) -> Result<Queue, Unreadable> {
-    let name = row.bytes()?;
-    let [auto_delete] = row.flags()?;
-    let arguments = row.bytes()?;
-    let declaration =
-        QueueDeclaration { name, durable: true, exclusive: false, auto_delete, arguments };
-    Ok(Queue { declaration, log: row.number()? })
 }
 
 fn write_binding(binding: &Binding) -> Bytes {

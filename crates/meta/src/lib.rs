@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! row         one object as bytes: what a table of the engine keeps
+//! queue       rows of queues with their options
 //! catalogue   all objects, and the commands that change them
 //! ```
 //!
@@ -10,6 +11,8 @@
 //! many. Absent: clocks, randomness, I/O, routing.
 
 pub mod catalogue;
+mod queue;
 pub mod row;
 
-pub use catalogue::{Catalogue, Change, Queue, Stream, View};
+pub use catalogue::{Catalogue, Change, Stream, View};
+pub use queue::Queue;

@@ -143,6 +143,65 @@ pub struct Properties {
     pub text: bool,
     /// The original properties in their protocol's own encoding.
     pub native: Option<Native>,
+    /// Its time in queues, for messages whose time is limited.
+    pub lifetime: Option<Lifetime>,
+    /// The queues that gave it up before, the latest first; at most [`DEATHS_MAX`].
+    pub deaths: Vec<Death>,
+}
+
+/// The longest history of a message that queues gave up.
+pub const DEATHS_MAX: usize = 256;
+
+/// How long queues keep a message, on the engine's clock: unlike
+/// [`Properties::expires_at_ms`] it does not jump with the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// When it was taken in, in milliseconds.
+    pub since_ms: i64,
+    /// The publisher's own limit.
+    pub ttl_ms: Option<u64>,
+}
+
+/// Why a queue gave a message up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Cause {
+    /// A receiver did not want it.
+    Rejected = 1,
+    /// Its time was over.
+    Expired = 2,
+    /// The queue was full.
+    MaxLength = 3,
+    /// It had been handed out too often.
+    DeliveryLimit = 4,
+}
+
+impl Cause {
+    /// The cause written as `byte`, if it is one.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Rejected, Self::Expired, Self::MaxLength, Self::DeliveryLimit]
+            .into_iter()
+            .find(|cause| *cause as u8 == byte)
+    }
+}
+
+/// One queue gave a message up, once or several times of the same cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// The queue.
+    pub queue: Bytes,
+    /// Why.
+    pub cause: Cause,
+    /// How often.
+    pub count: u64,
+    /// The first time, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// Where it had been published to the first time.
+    pub address: Address,
+    /// The publisher's own limit on its time, which ends with the first death.
+    pub ttl_ms: Option<u64>,
+    /// No death came before this one.
+    pub first: bool,
 }
 
 /// Properties in the bytes of the protocol that the message came through.

@@ -27,6 +27,8 @@ pub mod kafka;
 pub mod mqtt;
 pub mod nats;
 
+/// Subjects as names of queues.
+pub use self::amqp as queue_name;
 /// Subjects as names of streams and views.
 pub use self::kafka as stream_name;
 /// Subjects as keys and headers of stored records show them.

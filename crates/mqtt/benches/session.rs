@@ -90,7 +90,7 @@ fn main() {
         let message = Arc::new(Message::new(Address::shared(subject), record, None));
         let matched = Matched::One(0);
         let delivery =
-            Delivery { message, matched, tag: None, redelivered: false, last_value: false };
+            Delivery { message, matched, tag: None, redelivered: false, deliveries: None, last_value: false };
         let deliveries = vec![delivery; MESSAGES];
         bench(&format!("{version:?} out"), || {
             session.handle(now(), Input::Deliveries(&deliveries), &mut out).expect("accepted");

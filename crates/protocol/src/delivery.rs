@@ -113,6 +113,8 @@ pub struct Delivery {
     pub tag: Option<Tag>,
     /// It was delivered before and not settled.
     pub redelivered: bool,
+    /// How often it was handed out before, if its queue tells.
+    pub deliveries: Option<u32>,
     /// It is a last value sent because of a new subscription, not a message published just now.
     pub last_value: bool,
 }

@@ -25,10 +25,11 @@ pub use reply::{
     ReadOutcome, Refusal, Reply, SpaceStatus, StreamPurged, StreamStatus,
 };
 pub use request::{
-    Alter, Append, BindTarget, Binding, Claim, Consume, Declare, Destroy, Expiry, HeaderMatch,
-    HeaderMatchMode, OFFSETS_MAX, Position, Propose, Publish, Pull, PurgeStream, QueueDeclaration,
-    Read, ReadItem, Release, Remember, Request, Settle, Settlement, SpaceDeclaration, Start,
-    StreamDeclaration, StreamRef, Subscribe, Wait, Which, Will,
+    Alter, Append, BindTarget, Binding, Claim, Consume, DeadLetter, Declare, Destroy, Expiry,
+    HeaderMatch, HeaderMatchMode, OFFSETS_MAX, Overflow, Position, Propose, Publish, Pull,
+    PurgeStream, QueueDeclaration, QueueOptions, Read, ReadItem, Release, Remember, Request,
+    Settle, Settlement, SpaceDeclaration, Start, StreamDeclaration, StreamRef, Subscribe, Wait,
+    Which, Will,
 };
 pub use retention::{
     Cleanup, Compaction, DELETE_RETENTION_MS, MIN_DIRTY_PERCENT, PER_SUBJECT_MAX, Retention,

@@ -277,7 +277,11 @@ pub enum Settlement {
     Ack,
     /// Back to where it was, to be delivered again.
     Requeue,
-    /// Not wanted: dropped (dead-lettered where that is configured).
+    /// The same after so many milliseconds; a session's come back at once.
+    RequeueAfter(u64),
+    /// The receiver never saw it: back to where it was, and not counted as a delivery.
+    Unseen,
+    /// Not wanted: given up ([`QueueOptions::dead_letter`]).
     Reject,
 }
 
@@ -359,6 +363,84 @@ pub struct QueueDeclaration {
     pub auto_delete: bool,
     /// Arguments in the protocol's own encoding; only compared.
     pub arguments: Bytes,
+    /// What it does besides; `None` for [`QueueOptions::default`].
+    pub options: Option<Box<QueueOptions>>,
+}
+
+impl QueueDeclaration {
+    /// What it does besides handing out.
+    pub fn options(&self) -> &QueueOptions {
+        static PLAIN: QueueOptions = QueueOptions {
+            message_ttl_ms: None,
+            unused_ms: None,
+            dead_letter: None,
+            max_messages: None,
+            max_bytes: None,
+            overflow: Overflow::DropHead,
+            max_priority: None,
+            single_active: false,
+            no_pull: false,
+            delivery_limit: None,
+            tells_deliveries: false,
+        };
+        self.options.as_deref().unwrap_or(&PLAIN)
+    }
+}
+
+/// Limits of a queue, and what becomes of what it gives up. Times are on the engine's clock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueOptions {
+    /// Messages that were in it so long leave it, once they are the next of their priority.
+    pub message_ttl_ms: Option<u64>,
+    /// It goes after so long without a consumer, a pull and a declaration.
+    pub unused_ms: Option<u64>,
+    /// Where messages go that are rejected, expired, over a limit or handed out too often; nowhere
+    /// otherwise.
+    pub dead_letter: Option<DeadLetter>,
+    /// Ready messages, at most.
+    pub max_messages: Option<u64>,
+    /// Bytes of payload of ready messages, at most.
+    pub max_bytes: Option<u64>,
+    /// What happens beyond one of these two.
+    pub overflow: Overflow,
+    /// Messages of a higher priority come first; priorities above this one count as this one.
+    pub max_priority: Option<u8>,
+    /// One consumer at a time gets messages, the others wait for it to go.
+    pub single_active: bool,
+    /// Messages cannot be pulled.
+    pub no_pull: bool,
+    /// A message that was handed out more often than that and comes back is given up.
+    pub delivery_limit: Option<u32>,
+    /// Deliveries tell how often their message was handed out before.
+    pub tells_deliveries: bool,
+}
+
+/// What happens at a queue's limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// The next message to be handed out is given up.
+    #[default]
+    DropHead,
+    /// The publish is refused with [`crate::Refusal::Limit`]; other queues get it.
+    Refuse,
+    /// The same, and the message is given up.
+    RefuseAndGiveUp,
+}
+
+/// Where a queue sends what it gives up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeadLetter {
+    /// All to one address.
+    To(Address),
+    /// To the subject that each was published to, in this space.
+    Within {
+        /// The space.
+        space: Space,
+        /// The space of private subjects.
+        private: Space,
+    },
+    /// To the queue that is called as the subject it was published to.
+    ByName,
 }
 
 /// Records of a partition to remove.

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use model::limits::Limits;
 
-use crate::{Declare, Delivery, Module, Outbox, Reply};
+use crate::{Declare, Delivery, Message, Module, Outbox, Reply};
 
 /// One client connection as a state machine: no sockets, no clock, no tasks.
 pub trait Session: Send {
@@ -179,6 +179,12 @@ pub trait Protocol: Send + Sync {
     /// Objects that exist from the start.
     fn builtins(&self) -> Vec<Declare> {
         Vec::new()
+    }
+
+    /// [`crate::Publish::attributes`] of a message that was published through this protocol, for a
+    /// queue that gives it up; `None` for messages of others.
+    fn attributes(&self, _message: &Message) -> Option<Vec<(Bytes, Bytes)>> {
+        None
     }
 
     /// Replicated state machines of this protocol; what they make up comes from the seed.

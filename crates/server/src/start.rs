@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use broker::{Broker, DefaultStream, Options};
+use broker::{Broker, DefaultStream, Options, Protocols};
 use model::budget::Budget;
 use model::limits::Limits;
 use protocol::{Node, Now, Protocol};
@@ -97,6 +97,7 @@ pub fn run(loaded: &Loaded, checked: Checked, began: Instant) -> Result<(), Star
             max_bytes: loaded.config.default_stream.max_bytes.0.map(|size| size.0),
         },
         streams: checked.streams,
+        protocols: Protocols(protocols.clone()),
         builtins: protocols.iter().flat_map(|protocol| protocol.builtins()).collect(),
         modules: protocols.iter().flat_map(|protocol| protocol.modules(seed)).collect(),
         budget: budget.clone(),

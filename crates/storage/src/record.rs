@@ -8,9 +8,12 @@
 //!        ([name length: varint][name][value length: varint][value])*      -1 = null
 //! ```
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use model::fields::Origin;
-use model::record::{Address, Assurance, Header, Native, Properties, Record, Space};
+use model::record::{
+    Address, Assurance, Cause, DEATHS_MAX, Death, Header, Lifetime, Native, Properties, Record,
+    Space,
+};
 use model::render;
 use model::subject::Subject;
 
@@ -29,6 +32,10 @@ mod name {
     pub(super) const PRIORITY: &[u8] = b"robust.priority";
     pub(super) const TEXT: &[u8] = b"robust.text";
     pub(super) const NATIVE: &[u8] = b"robust.native";
+    /// Its time in queues: when it was taken in on the engine's clock, and its own limit.
+    pub(super) const LIFETIME: &[u8] = b"robust.lifetime-ms";
+    /// A queue that gave it up, one header for each.
+    pub(super) const DEATH: &[u8] = b"robust.death";
     /// Assurance, retain, own key, null value: what has no other place.
     pub(super) const FLAGS: &[u8] = b"robust.flags";
     /// The space, if it is not the shared one.
@@ -182,6 +189,13 @@ impl Trusted {
                 });
                 self.properties().native = native;
             }
+            name::LIFETIME => self.properties().lifetime = read_lifetime(text()),
+            name::DEATH => {
+                let deaths = &mut self.properties().deaths;
+                if deaths.len() < DEATHS_MAX {
+                    deaths.extend(death::read(value));
+                }
+            }
             _ => {}
         }
     }
@@ -217,6 +231,90 @@ fn reserve_properties(properties: &Properties, out: &mut Vec<(&[u8], Bytes)>) {
         block.put_u8(native.protocol as u8);
         block.put_slice(&native.block);
         put(name::NATIVE, Some(block.freeze()));
+    }
+    put(name::LIFETIME, properties.lifetime.map(|lifetime| write_lifetime(&lifetime)));
+    for death in &properties.deaths {
+        put(name::DEATH, Some(death::write(death)));
+    }
+}
+
+/// `since`, or `since ttl`.
+fn write_lifetime(lifetime: &Lifetime) -> Bytes {
+    Bytes::from(match lifetime.ttl_ms {
+        Some(ttl) => format!("{} {ttl}", lifetime.since_ms),
+        None => lifetime.since_ms.to_string(),
+    })
+}
+
+fn read_lifetime(text: &str) -> Option<Lifetime> {
+    let (since, ttl) = match text.split_once(' ') {
+        Some((since, ttl)) => (since, Some(ttl.parse().ok()?)),
+        None => (text, None),
+    };
+    Some(Lifetime { since_ms: since.parse().ok()?, ttl_ms: ttl })
+}
+
+/// One entry of a message's history in queues.
+///
+/// ```text
+/// [cause: u8][flags: u8][count: u64][time: i64][ttl: u64]([length: u32][bytes])*3
+///     flags: 1 first, 2 has a ttl, 4 was published to a queue    numbers are LE
+///     fields: the queue; space and canonical subject, or nothing and the queue published to
+/// ```
+mod death {
+    use super::{Address, Buf, BufMut, Bytes, BytesMut, Cause, Death, Space, Subject};
+
+    const FIRST: u8 = 1;
+    const TTL: u8 = 2;
+    const TO_QUEUE: u8 = 4;
+    const FIXED: usize = 26;
+
+    pub(super) fn write(death: &Death) -> Bytes {
+        let (space, name, kind) = match &death.address {
+            Address::Subject(space, subject) => {
+                (space.name().unwrap_or_default().as_bytes(), subject.as_bytes(), 0)
+            }
+            Address::Queue(queue) => (&b""[..], &queue[..], TO_QUEUE),
+        };
+        let mut out = BytesMut::with_capacity(64 + death.queue.len() + space.len() + name.len());
+        out.put_u8(death.cause as u8);
+        let first = if death.first { FIRST } else { 0 };
+        let ttl = if death.ttl_ms.is_some() { TTL } else { 0 };
+        out.put_u8(kind | first | ttl);
+        out.put_u64_le(death.count);
+        out.put_i64_le(death.time_ms);
+        out.put_u64_le(death.ttl_ms.unwrap_or_default());
+        for field in [&death.queue[..], space, name] {
+            out.put_u32_le(u32::try_from(field.len()).expect("names are bounded far below"));
+            out.put_slice(field);
+        }
+        out.freeze()
+    }
+
+    pub(super) fn read(value: &Bytes) -> Option<Death> {
+        let mut rest = value.clone();
+        if rest.len() < FIXED {
+            return None;
+        }
+        let cause = Cause::from_byte(rest.get_u8())?;
+        let flags = rest.get_u8();
+        let (count, time_ms, ttl) = (rest.get_u64_le(), rest.get_i64_le(), rest.get_u64_le());
+        let mut field = || {
+            let length = if rest.len() < 4 { return None } else { rest.get_u32_le() as usize };
+            (length <= rest.len()).then(|| rest.split_to(length))
+        };
+        let (queue, space, name) = (field()?, field()?, field()?);
+        let address = if flags & TO_QUEUE != 0 {
+            Address::Queue(name)
+        } else {
+            let space = match std::str::from_utf8(&space).ok()? {
+                "" => Space::SHARED,
+                named => Space::named(named),
+            };
+            Address::Subject(space, Subject::from_canonical(name).ok()?)
+        };
+        let ttl_ms = (flags & TTL != 0).then_some(ttl);
+        Some(Death { queue, cause, count, time_ms, address, ttl_ms, first: flags & FIRST != 0 })
     }
 }
 

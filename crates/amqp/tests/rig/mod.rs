@@ -392,6 +392,7 @@ pub(crate) fn delivery(number: u32, place: u64, message: &Arc<Message>) -> Deliv
         matched: Matched::One(number),
         tag: Some(tag(place)),
         redelivered: false,
+        deliveries: None,
         last_value: false,
     }
 }

@@ -9,9 +9,13 @@
 
 mod choked;
 mod compaction;
+mod dead_letters;
 mod pressure;
 mod publish;
 mod purge;
+mod queue_limits;
+mod queue_time;
+mod queueing;
 mod queues;
 mod retention;
 mod sessions;

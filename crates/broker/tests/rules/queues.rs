@@ -1,5 +1,6 @@
 //! Queues: in order, one consumer each, back to their place when they are returned.
 
+use crate::queueing::{binding, consume, declare, pull, queue, send, space};
 use crate::world::{World, conn, message, payload};
 use bytes::Bytes;
 use model::filter::{Filter, Reach};
@@ -7,80 +8,10 @@ use model::record::{Address, Assurance, Space};
 use model::subject::Subject;
 use protocol::{
     BindTarget, Binding, Consume, Declare, Declared, Destroy, HeaderMatch, HeaderMatchMode, Notice,
-    Published, Pull, QueueDeclaration, Refusal, Reply, Request, Settle, Settlement,
-    SpaceDeclaration,
+    Published, QueueDeclaration, Refusal, Reply, Request, Settle, Settlement,
 };
 
 use Assurance::{AtLeastOnce, AtMostOnce};
-
-fn queue(name: &'static str, durable: bool) -> QueueDeclaration {
-    QueueDeclaration {
-        name: Bytes::from_static(name.as_bytes()),
-        durable,
-        exclusive: false,
-        auto_delete: false,
-        arguments: Bytes::new(),
-    }
-}
-
-fn declare(world: &mut World, number: u32, declaration: QueueDeclaration) -> Reply {
-    world.ask(conn(number), Request::Declare(Declare::Queue(declaration))).expect("answered")
-}
-
-fn send(world: &mut World, queue: &'static str, body: &str, assurance: Assurance) -> Published {
-    let mut publish = message("unused", body, assurance);
-    publish.to = Address::Queue(Bytes::from_static(queue.as_bytes()));
-    match world.ask(conn(9), Request::Publish(publish)) {
-        Some(Reply::Published(published)) => published,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn consume(world: &mut World, number: u32, queue: &'static str, window: u32) -> Reply {
-    world.ask(conn(number), Request::Window { window: 1, size: window });
-    let consume = Consume {
-        number: 1,
-        queue: Bytes::from_static(queue.as_bytes()),
-        no_ack: false,
-        exclusive: false,
-        priority: 0,
-        windows: vec![1],
-    };
-    world.ask(conn(number), Request::Consume(consume)).expect("answered")
-}
-
-fn pull(world: &mut World, number: u32, queue: &'static str) -> Option<(String, bool, u64)> {
-    let pull = Pull { queue: Bytes::from_static(queue.as_bytes()), no_ack: true };
-    match world.ask(conn(number), Request::Pull(pull)) {
-        Some(Reply::Pulled(pulled)) => {
-            pulled.map(|p| (payload(&p.delivery), p.delivery.redelivered, p.remaining))
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-fn binding(source: Space, name: &'static str, filter: Filter) -> Binding {
-    Binding {
-        source,
-        target: BindTarget::Queue(Bytes::from_static(name.as_bytes())),
-        identity: filter.to_bytes(),
-        filter,
-        headers: None,
-        durable: true,
-    }
-}
-
-fn space(name: &'static str) -> SpaceDeclaration {
-    SpaceDeclaration {
-        name: Bytes::from_static(name.as_bytes()),
-        kind: Bytes::from_static(b"kind"),
-        durable: true,
-        auto_delete: false,
-        internal: false,
-        arguments: Bytes::new(),
-        builtin: false,
-    }
-}
 
 #[test]
 fn messages_wait_in_order_and_lasting_ones_survive_a_restart() {

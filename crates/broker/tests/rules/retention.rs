@@ -197,6 +197,7 @@ fn what_only_queues_held_is_gone_from_the_spool_once_they_are_done_with_it() {
         exclusive: false,
         auto_delete: false,
         arguments: Bytes::new(),
+        options: None,
     };
     world.ask(conn(1), Request::Declare(Declare::Queue(declare)));
     let mut publish = crate::world::message("x", "held", AtLeastOnce);

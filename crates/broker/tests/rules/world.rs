@@ -1,10 +1,13 @@
 //! A broker over the in-memory engine, with connections that write down what they get.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Completion, DefaultStream, Desk, Mail, Options, Port};
+use broker::{
+    Broker, BrokerStats, Completion, DefaultStream, Desk, Mail, Options, Port, Protocols,
+};
 use bytes::Bytes;
 use model::budget::Budget;
 use model::filter::Filter;
@@ -12,11 +15,16 @@ use model::limits::Limits;
 use model::record::{Address, Assurance, Record, Space};
 use model::render;
 use protocol::{
-    Claim, Claimed, ConnId, Delivery, Expiry, Node, Notice, Now, Publish, Reply, Request, Start,
-    StreamDeclaration, Subscribe, Token, Wait,
+    Claim, Claimed, ConnId, Delivery, Expiry, Message, Node, Notice, Now, Peer, Protocol, Publish,
+    Reply, Request, Session, Start, StreamDeclaration, Subscribe, Token, Wait,
 };
 use storage::Engine;
 use storage::memory::Memory;
+
+thread_local! {
+    /// The engine's clock: it passes with [`World::pass`]. A test has its own thread.
+    static CLOCK: Cell<i64> = const { Cell::new(5_000_000) };
+}
 
 #[derive(Default)]
 struct Post(Mutex<VecDeque<(u16, Completion)>>);
@@ -45,6 +53,25 @@ impl Port for Got {
     }
     fn notice(&mut self, conn: ConnId, notice: Notice) {
         self.notices.push((conn, notice));
+    }
+}
+
+/// A protocol whose header bindings see the headers of a message as they are.
+struct Headers;
+
+impl Protocol for Headers {
+    fn name(&self) -> &'static str {
+        "headers"
+    }
+    fn port(&self) -> u16 {
+        0
+    }
+    fn open(&self, _: Now, _: Peer) -> Box<dyn Session> {
+        unreachable!("nobody connects")
+    }
+    fn attributes(&self, message: &Message) -> Option<Vec<(Bytes, Bytes)>> {
+        let headers = message.record.headers.iter();
+        Some(headers.filter_map(|h| Some((h.name.clone(), h.value.clone()?))).collect())
     }
 }
 
@@ -93,7 +120,7 @@ pub fn node() -> Arc<Node> {
 
 impl World {
     pub fn new() -> Self {
-        Self::on(Arc::new(Memory::new()))
+        Self::on(Arc::new(Memory::with_clock(|| CLOCK.get())))
     }
 
     /// A world over this engine.
@@ -120,6 +147,7 @@ impl World {
             seed: 7,
             default_stream: setting.default_stream,
             streams: setting.streams,
+            protocols: Protocols(Arc::new([Box::new(Headers) as Box<dyn Protocol>])),
             builtins: Vec::new(),
             modules: Vec::new(),
             budget: setting.budget,
@@ -169,10 +197,16 @@ impl World {
     }
 
     pub fn pass(&mut self, time: Duration) {
+        let ms = i64::try_from(time.as_millis()).unwrap();
         self.now.instant += time;
-        self.now.unix_ms += i64::try_from(time.as_millis()).unwrap();
+        self.now.unix_ms += ms;
+        CLOCK.set(CLOCK.get() + ms);
         self.desks[0].timeout(self.now, &mut self.got);
         self.settle_down();
+    }
+
+    pub fn stats(&self) -> BrokerStats {
+        self.broker.stats()
     }
 
     /// Payloads that a connection got since the last time.

@@ -272,6 +272,7 @@ pub(crate) fn live(topic: &'static str, qos: Qos) -> Delivery {
         matched: Matched::One(0),
         tag: None,
         redelivered: false,
+        deliveries: None,
         last_value: false,
     }
 }

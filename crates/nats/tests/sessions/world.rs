@@ -305,7 +305,7 @@ impl World {
             };
             let message = Arc::clone(message);
             let delivery =
-                Delivery { message, matched, tag: None, redelivered: false, last_value: false };
+                Delivery { message, matched, tag: None, redelivered: false, deliveries: None, last_value: false };
             events.push((conn, Event::Delivery(delivery)));
         }
         matched

@@ -227,6 +227,7 @@ impl Requests for ToyDesk {
                         matched: Matched::One(1),
                         tag: None,
                         redelivered: false,
+                        deliveries: None,
                         last_value: false,
                     };
                     port.deliver(*subscriber, delivery);
