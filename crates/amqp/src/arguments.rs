@@ -173,7 +173,7 @@ pub(crate) fn queue(
             return Err(object.unsupported_argument(argument));
         }
     }
-    for (property, wrong) in [("non-durable", !durable), ("exclusive-owner", exclusive)] {
+    for (property, wrong) in [("exclusive-owner", exclusive), ("non-durable", !durable)] {
         if quorum && wrong {
             return Err(object.invalid_property(property));
         }
