@@ -89,8 +89,14 @@ fn main() {
         let record = Record { value: Some(vec![b'x'; 64].into()), ..Record::default() };
         let message = Arc::new(Message::new(Address::shared(subject), record, None));
         let matched = Matched::One(0);
-        let delivery =
-            Delivery { message, matched, tag: None, redelivered: false, deliveries: None, last_value: false };
+        let delivery = Delivery {
+            message,
+            matched,
+            tag: None,
+            redelivered: false,
+            deliveries: None,
+            last_value: false,
+        };
         let deliveries = vec![delivery; MESSAGES];
         bench(&format!("{version:?} out"), || {
             session.handle(now(), Input::Deliveries(&deliveries), &mut out).expect("accepted");

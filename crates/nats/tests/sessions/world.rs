@@ -304,8 +304,14 @@ impl World {
                 _ => Matched::Many(numbers.into()),
             };
             let message = Arc::clone(message);
-            let delivery =
-                Delivery { message, matched, tag: None, redelivered: false, deliveries: None, last_value: false };
+            let delivery = Delivery {
+                message,
+                matched,
+                tag: None,
+                redelivered: false,
+                deliveries: None,
+                last_value: false,
+            };
             events.push((conn, Event::Delivery(delivery)));
         }
         matched
