@@ -1,37 +1,44 @@
 //! The engine: a lane behind a bounded queue, and readers beside it.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use model::filter::Filter;
 use model::subject::Subject;
 use storage::memory::query::Search;
 use storage::{
-    Bounds, CursorState, Done, Engine, EngineStats, LogId, Mode, Offset, Policy, ReadError,
-    ReadLimits, Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write,
+    Bounds, CursorState, Done, Engine, EngineStats, Health, LogId, Mode, Offset, Policy, ReadError,
+    ReadLimits, Reference, StoredBatch, SubjectSpan, Table, Write,
 };
 
-use crate::lane::{Lane, Options, Outcome, weight};
+use crate::assay::Assay;
+use crate::feed::Feed;
+use crate::flight::{Batch, Outcome};
+use crate::keeper::Keeper;
+use crate::lane::{Lane, Options, Signals};
 use crate::maintenance::Maintenance;
+use crate::meters::{Queued, Readings};
 pub use crate::open::{LOCK_FILE, OpenError};
 use crate::open::{Opened, open};
+use crate::pool::Pool;
+use crate::syncer::Syncer;
 use crate::vfs::{Lock, Vfs};
 use crate::view::View;
 
 /// Maintenance looks around at least so often.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(1);
-/// A group is not filled beyond this, so that the first in it does not wait for the last.
-const GROUP_BYTES: usize = 1 << 20;
 
 /// The storage engine on segment files.
 #[derive(Debug)]
 pub struct Journal {
     view: Arc<View>,
+    signals: Arc<Signals>,
+    pool: Arc<Pool>,
     writer: Writer,
     _lock: Box<dyn Lock>,
 }
@@ -48,53 +55,83 @@ enum Writer {
 struct Threads {
     lane: thread::JoinHandle<()>,
     maintenance: thread::JoinHandle<()>,
+    keeper: Keeper,
 }
 
 impl Journal {
-    /// Opens the journal in a folder, exclusively, and starts its thread.
+    /// Opens the journal in a folder, exclusively, and starts its threads.
     ///
     /// # Errors
     ///
     /// [`OpenError`]; its text is one line for the operator.
     pub fn open(vfs: Arc<dyn Vfs>, options: Options) -> Result<Self, OpenError> {
-        let Opened { lane, view, mut maintenance, lock } = open(vfs, &options)?;
-        let feed = Arc::new(Feed::new(options));
-        let (theirs, their_view) = (feed.clone(), view.clone());
+        let Opened { mut lane, view, mut maintenance, lock } = open(vfs, &options)?;
+        let (signals, pool) = (lane.signals(), lane.pool());
+        let feed = Arc::new(Feed::new(options, signals.clone(), view.clone()));
+        let landing = Arc::downgrade(&feed);
+        lane.set_syncer(Syncer::threaded(Arc::new(move || {
+            if let Some(feed) = landing.upgrade() {
+                feed.landed();
+            }
+        })));
+        let keeper = Keeper::start(pool.clone()).map_err(OpenError::Thread)?;
+        let theirs = feed.clone();
         let thread = thread::Builder::new().name("lane".into());
-        let lane =
-            thread.spawn(move || theirs.run(lane, &their_view)).map_err(OpenError::Thread)?;
+        let lane = thread.spawn(move || theirs.run(lane)).map_err(OpenError::Thread)?;
         let (theirs, their_view) = (feed.clone(), view.clone());
         let thread = thread::Builder::new().name("maintenance".into());
         let maintain = move || maintain(&mut maintenance, &theirs, &their_view);
         let maintenance = thread.spawn(maintain).map_err(OpenError::Thread)?;
-        let threads = Mutex::new(Some(Threads { lane, maintenance }));
-        Ok(Self { view, writer: Writer::Thread { feed, threads }, _lock: lock })
+        let threads = Mutex::new(Some(Threads { lane, maintenance, keeper }));
+        let writer = Writer::Thread { feed, threads };
+        Ok(Self { view, signals, pool, writer, _lock: lock })
     }
 
-    /// As [`Self::open`], without a thread: every write is committed by the call that submits it.
+    /// As [`Self::open`], without threads: every write is committed by the call that submits it.
     ///
     /// # Errors
     ///
     /// [`OpenError`].
     pub fn open_inline(vfs: Arc<dyn Vfs>, options: Options) -> Result<Self, OpenError> {
+        let options = Options { full_retry_interval: Duration::ZERO, ..options };
         let Opened { lane, view, maintenance, lock } = open(vfs, &options)?;
+        let (signals, pool) = (lane.signals(), lane.pool());
         let writer = Writer::Inline(Mutex::new(lane), Mutex::new(maintenance));
-        Ok(Self { view, writer, _lock: lock })
+        Ok(Self { view, signals, pool, writer, _lock: lock })
     }
 
-    /// Commits several writes as one group; only without a thread.
+    /// Commits several writes as one group; only without threads.
     ///
-    /// Returns what became of each, or nothing when the journal has a thread.
+    /// Returns what became of each, or nothing when the journal has threads.
     pub fn commit_together(&self, writes: Vec<Write>) -> Vec<Outcome> {
+        self.commit_overlapped(vec![writes]).into_iter().flatten().collect()
+    }
+
+    /// Commits groups as a busy lane does: each is planned and written before the sync of the one
+    /// before it has returned; only without threads.
+    ///
+    /// Returns what became of each write of each group, or nothing when the journal has threads.
+    pub fn commit_overlapped(&self, groups: Vec<Vec<Write>>) -> Vec<Vec<Outcome>> {
         let Writer::Inline(lane, _) = &self.writer else { return Vec::new() };
-        let results = Arc::new(Mutex::new(Vec::new()));
-        let told = |write| {
-            let results = results.clone();
-            let done: Done = Box::new(move |result| guard(&results).push(result));
-            (write, done)
-        };
-        guard(lane).commit(writes.into_iter().map(told).collect());
-        std::mem::take(&mut *guard(&results))
+        let results = Arc::new(Mutex::new(BTreeMap::new()));
+        let mut lane = guard(lane);
+        let lengths: Vec<_> = groups.iter().map(Vec::len).collect();
+        for (group, writes) in groups.into_iter().enumerate() {
+            let mut batch = Batch { more: group + 1 < lengths.len(), ..Batch::default() };
+            for (index, write) in writes.into_iter().enumerate() {
+                let (assay, results) = (Assay::of(&write), results.clone());
+                let told: Done = Box::new(move |result| {
+                    guard(&results).insert((group, index), result);
+                });
+                batch.push((write, told), assay);
+            }
+            lane.commit(batch);
+        }
+        lane.land();
+        lane.keep();
+        drop(lane);
+        let mut results = std::mem::take(&mut *guard(&results)).into_values();
+        lengths.into_iter().map(|length| results.by_ref().take(length).collect()).collect()
     }
 
     /// Does one step of maintenance, and says whether there was something to do; only without
@@ -106,19 +143,40 @@ impl Journal {
             lane.flush();
             !lane.is_poisoned()
         };
-        guard(maintenance).step(&settle)
+        let worked = guard(maintenance).step(&settle);
+        let mut lane = guard(lane);
+        lane.release();
+        lane.keep();
+        worked
     }
 
-    /// Does what the thread would do after a while without writes; only without a thread.
+    /// Does what the threads would do after a while without writes; only without threads.
     pub fn idle(&self) {
         if let Writer::Inline(lane, _) = &self.writer {
             let mut lane = guard(lane);
-            if lane.is_unsynced() {
-                lane.flush();
-            }
-            if lane.wants_witness() {
-                lane.witness();
-            }
+            lane.tick_all();
+            lane.keep();
+        }
+    }
+
+    /// Whether writes are taken, and the wall clock (milliseconds since 1970) at the last change
+    /// of that; 0 when it never changed.
+    pub fn health(&self) -> (Health, i64) {
+        (self.signals.pressure.health(), self.signals.pressure.since_ms())
+    }
+
+    /// What was measured since the start.
+    pub fn readings(&self) -> Readings {
+        let queued = match &self.writer {
+            Writer::Thread { feed, .. } => feed.queued(),
+            Writer::Inline(..) => Queued::default(),
+        };
+        Readings {
+            padding_bytes: self.view.counters.padding_bytes.load(Ordering::Relaxed),
+            pool_segments: self.pool.len(),
+            pool_bytes: self.pool.bytes(),
+            queued,
+            ..self.signals.meters.read()
         }
     }
 }
@@ -133,7 +191,6 @@ fn maintain(maintenance: &mut Maintenance, feed: &Feed, view: &View) {
         let (sender, receiver) = mpsc::channel();
         let write = Write { ops: Vec::new(), mode: Mode::Durable };
         feed.submit(
-            view,
             write,
             Box::new(move |result| {
                 let _ = sender.send(result.is_ok());
@@ -146,153 +203,18 @@ fn maintain(maintenance: &mut Maintenance, feed: &Feed, view: &View) {
     }
 }
 
-/// The queue before the lane's thread.
-#[derive(Debug)]
-struct Feed {
-    options: Options,
-    queue: Mutex<Queue>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    writes: VecDeque<(Write, Done, usize)>,
-    /// Bytes of the writes that wait or are being committed.
-    bytes: usize,
-    closed: bool,
-    /// The lane sleeps.
-    asleep: bool,
-}
-
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut debug = f.debug_struct("Queue");
-        debug.field("writes", &self.writes.len()).field("bytes", &self.bytes);
-        debug.field("closed", &self.closed).finish_non_exhaustive()
-    }
-}
-
-/// What the lane's thread does next.
-enum Turn {
-    Commit(Vec<(Write, Done)>, usize),
-    /// Nothing came for that long.
-    Idle,
-    Close,
-}
-
-impl Feed {
-    fn new(options: Options) -> Self {
-        Self { options, queue: Mutex::default(), wake: Condvar::new() }
-    }
-
-    fn submit(&self, view: &View, write: Write, done: Done) {
-        let bytes = weight(&write);
-        let mut queue = guard(&self.queue);
-        let refusal = if queue.closed {
-            Some(SubmitError::Poisoned)
-        } else if queue.bytes > 0 && queue.bytes + bytes > self.options.pending_bytes {
-            Some(SubmitError::Busy)
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            drop(queue);
-            return done(Err(refusal));
-        }
-        queue.bytes += bytes;
-        view.counters.pending_bytes.store(queue.bytes as u64, Ordering::Relaxed);
-        queue.writes.push_back((write, done, bytes));
-        if queue.asleep {
-            queue.asleep = false;
-            self.wake.notify_one();
-        }
-    }
-
-    fn close(&self) {
-        let mut queue = guard(&self.queue);
-        queue.closed = true;
-        queue.asleep = false;
-        self.wake.notify_one();
-    }
-
-    /// Waits for writes, at most `patience`; `None` waits for ever.
-    fn next(&self, patience: Option<Duration>) -> Turn {
-        let deadline = patience.map(|patience| Instant::now() + patience);
-        let mut queue = guard(&self.queue);
-        loop {
-            if !queue.writes.is_empty() {
-                let mut writes = Vec::new();
-                let mut bytes = 0;
-                while let Some((_, _, next)) = queue.writes.front()
-                    && (bytes == 0 || bytes + next <= GROUP_BYTES)
-                    && let Some((write, done, next)) = queue.writes.pop_front()
-                {
-                    bytes += next;
-                    writes.push((write, done));
-                }
-                return Turn::Commit(writes, bytes);
-            }
-            if queue.closed {
-                return Turn::Close;
-            }
-            if queue.writes.capacity() > 1024 {
-                queue.writes.shrink_to(64);
-            }
-            queue.asleep = true;
-            queue = match deadline {
-                None => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        queue.asleep = false;
-                        return Turn::Idle;
-                    }
-                    let waited = self.wake.wait_timeout(queue, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-            queue.asleep = false;
-        }
-    }
-
-    /// The lane's thread.
-    fn run(&self, mut lane: Lane, view: &View) {
-        // When what is unsynced was written first, and when anything was written last.
-        let mut unsynced_since: Option<Instant> = None;
-        loop {
-            let patience = if let Some(since) = unsynced_since {
-                Some(self.options.sync_interval.saturating_sub(since.elapsed()))
-            } else {
-                lane.wants_witness().then_some(self.options.witness_interval)
-            };
-            match self.next(patience) {
-                Turn::Commit(writes, bytes) => {
-                    lane.commit(writes);
-                    let mut queue = guard(&self.queue);
-                    queue.bytes = queue.bytes.saturating_sub(bytes);
-                    view.counters.pending_bytes.store(queue.bytes as u64, Ordering::Relaxed);
-                }
-                Turn::Idle if unsynced_since.is_some() => lane.flush(),
-                Turn::Idle => lane.witness(),
-                Turn::Close => return lane.close(),
-            }
-            let overdue = |since: &Instant| since.elapsed() >= self.options.sync_interval;
-            if unsynced_since.as_ref().is_some_and(overdue) && lane.is_unsynced() {
-                lane.flush();
-            }
-            unsynced_since = match unsynced_since {
-                Some(since) if lane.is_unsynced() => Some(since),
-                Some(_) | None => lane.is_unsynced().then(Instant::now),
-            };
-        }
-    }
-}
-
 impl Engine for Journal {
     fn submit(&self, write: Write, done: Done) {
         match &self.writer {
-            Writer::Thread { feed, .. } => feed.submit(&self.view, write, done),
-            Writer::Inline(lane, _) => guard(lane).commit(vec![(write, done)]),
+            Writer::Thread { feed, .. } => feed.submit(write, done),
+            Writer::Inline(lane, _) => {
+                let mut batch = Batch::default();
+                let assay = Assay::of(&write);
+                batch.push((write, done), assay);
+                let mut lane = guard(lane);
+                lane.commit(batch);
+                lane.keep();
+            }
         }
     }
 
@@ -378,16 +300,23 @@ impl Engine for Journal {
     }
 
     fn stats(&self) -> EngineStats {
-        let mut stats = self.view.counters.stats();
-        stats.figures = self.view.figures();
-        stats
+        let queued = match &self.writer {
+            Writer::Thread { feed, .. } => feed.queued(),
+            Writer::Inline(..) => Queued::default(),
+        };
+        EngineStats {
+            pending_bytes: (queued.data_bytes + queued.control_bytes) as u64,
+            health: self.signals.pressure.health(),
+            figures: self.view.figures(),
+            ..self.view.counters.stats()
+        }
     }
 
     fn close(&self) {
         match &self.writer {
             Writer::Thread { feed, threads } => {
                 self.view.wake.end();
-                if let Some(threads) = guard(threads).take() {
+                if let Some(mut threads) = guard(threads).take() {
                     if threads.maintenance.join().is_err() {
                         tracing::error!("the maintenance thread has panicked");
                     }
@@ -395,6 +324,7 @@ impl Engine for Journal {
                     if threads.lane.join().is_err() {
                         tracing::error!("the lane's thread has panicked");
                     }
+                    threads.keeper.stop();
                 }
             }
             Writer::Inline(lane, _) => guard(lane).close(),

@@ -1,101 +1,64 @@
 //! The lane: the one writer of a data folder.
 //!
 //! ```text
-//!  writes of a group -> plan -> frames -> one write -> one sync, if any of them waits for it
+//!  writes of a group -> plan -> frames -> room -> one write -> one sync, if any of them waits for it
 //!                    -> images applied to the index -> completions
 //! ```
 //!
 //! Nothing is applied before the group is as durable as its strictest write asks, so no reader
 //! sees what a crash could take back. A group that finds no space is refused and leaves no trace;
 //! after a failed sync the lane takes nothing more.
+//!
+//! Small groups are synced by the lane itself. When more waits than a group holds, the sync is
+//! handed over, and the next group is planned on top of the one in flight, and written, meanwhile:
+//!
+//! ```text
+//!  lane    plan 1, write 1 | plan 2, write 2      | apply 1, tell 1 | plan 3, write 3 | apply 2 ..
+//!  syncer                  | sync 1 ............. | sync 2 ........................ | sync 3 ..
+//! ```
+//!
+//! At most one group is written beyond the one that is synced, groups land in order, and when a
+//! sync fails both are told so.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use storage::memory::image::{BatchImage, Image};
-use storage::memory::plan::{Plan, Planner, Step};
+use storage::memory::plan::{Planner, Step};
 use storage::memory::state::State;
-use storage::{Committed, Done, SubmitError, Write};
+use storage::{Health, Mode, Op, SubmitError};
 
 use crate::entry;
-use crate::frame::{BadFrame, FrameKind};
-use crate::group::GroupBuilder;
-use crate::maintenance::Policy;
+use crate::flight::{Batch, Flight};
+use crate::framing::{self, Framed};
+use crate::group::{ALIGN, GroupBuilder};
+use crate::meters::Meters;
+pub(crate) use crate::options::Options;
+use crate::pace::Pace;
+use crate::pool::Pool;
+use crate::pressure::Pressure;
 use crate::random::Random;
-use crate::recovery::{self, OpenError, RecoveredGroup, Start};
+use crate::recovery::{self, OpenError, Start};
+use crate::replay::replay;
+use crate::syncer::{self, Synced, Syncer};
 use crate::units::Units;
 use crate::vfs::Vfs;
 use crate::view::{Counters, Spot, View};
-use crate::wal::{Clocks, Placed, Segments, Wal, WalOptions, WriteError};
+use crate::wal::{Claim, Clocks, Placed, Segments, SyncJob, Wal, WalOptions, WriteError};
 
 /// How many offsets a lease holds ahead (storage rule 6).
 const LEASE: u64 = 1 << 20;
-/// A META frame is closed at this size.
-const META_BYTES: usize = 1 << 20;
-/// Memory that the group buffer keeps between commits.
-const BUFFER_BYTES: usize = 1 << 20;
+/// Memory that a group's buffer keeps between commits.
+const BUFFER_BYTES: usize = 2 << 20;
+/// Room that the disk must show before a full lane takes data again.
+const REGAIN_BYTES: usize = 1 << 20;
 
-/// How a journal works; the server's configuration in the terms of this crate.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Length at which a segment is followed by the next one, at most 1 GiB.
-    pub segment_bytes: u64,
-    /// Bytes that may wait to be written.
-    pub pending_bytes: usize,
-    /// Bytes of the newest batches that are kept for readers.
-    pub cache_bytes: usize,
-    /// Bytes of indexes of resting files that are kept for readers.
-    pub index_bytes: usize,
-    /// Full segments beyond which the oldest are drained to resting files, down to half of that.
-    pub drain_segments: usize,
-    /// A log of which so many bytes are drained at once gets a file of its own.
-    pub hot_bytes: u64,
-    /// Bytes that draining and merging copy in a second, at most; 0 for as fast as it goes.
-    pub drain_bytes_per_second: u64,
-    /// Changed rows of the state that are worth a checkpoint of their own.
-    pub checkpoint_rows: usize,
-    /// After this time what was written asynchronously is synced.
-    pub sync_interval: Duration,
-    /// After this time without a write an empty group witnesses the last one.
-    pub witness_interval: Duration,
-    /// From the operating system's randomness, never the same in two starts.
-    pub seed: u128,
-    /// Milliseconds since 1970.
-    pub wall_ms: i64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            pending_bytes: 64 << 20,
-            cache_bytes: 16 << 20,
-            index_bytes: 16 << 20,
-            drain_segments: 4,
-            hot_bytes: 4 << 20,
-            drain_bytes_per_second: 256 << 20,
-            checkpoint_rows: 100_000,
-            sync_interval: Duration::from_millis(50),
-            witness_interval: Duration::from_secs(1),
-            seed: 0,
-            wall_ms: 0,
-        }
-    }
-}
-
-impl Options {
-    /// How maintenance works.
-    pub(crate) fn maintenance(&self) -> Policy {
-        Policy {
-            segments: self.drain_segments.max(2),
-            hot_bytes: self.hot_bytes,
-            bytes_per_second: self.drain_bytes_per_second,
-            changed_rows: self.checkpoint_rows,
-        }
-    }
+/// What the lane tells those outside of its thread.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    pub(crate) pressure: Pressure,
+    pub(crate) meters: Meters,
 }
 
 /// See the module's text.
@@ -103,19 +66,25 @@ impl Options {
 pub(crate) struct Lane {
     wal: Wal,
     view: Arc<View>,
-    group: GroupBuilder,
-    /// Written after the last sync, by writes that do not wait for one.
-    unsynced: bool,
-    /// The last group is an empty one.
-    witnessed: bool,
+    signals: Arc<Signals>,
+    options: Options,
+    /// Written, and not yet durable: its sync was handed over.
+    flight: Option<(Flight, SyncJob)>,
+    syncer: Syncer,
+    pace: Pace,
+    /// Buffers between commits.
+    spare: Vec<GroupBuilder>,
+    /// When what was written without a sync is to be synced.
+    sync_at: Option<Instant>,
+    /// When the last group is to be witnessed.
+    witness_at: Option<Instant>,
+    /// When a full disk is tried again.
+    retry_at: Option<Instant>,
+    /// Length of the current file when the bytes on the disk were counted last.
+    noted_length: u64,
+    /// Bytes of writes that were answered since somebody asked.
+    finished: (usize, usize),
     closed: bool,
-}
-
-/// A step with its place in the group: where its frame starts, and how long it is.
-struct Framed {
-    step: Step,
-    start: usize,
-    length: usize,
 }
 
 impl Lane {
@@ -127,7 +96,10 @@ impl Lane {
         oldest: u64,
     ) -> Result<(Self, Arc<View>), OpenError> {
         let start = Start {
-            options: WalOptions { segment_bytes: options.segment_bytes.min(1 << 30) },
+            options: WalOptions {
+                segment_bytes: options.segment_bytes.min(1 << 30),
+                spare_segments: options.spare_segments,
+            },
             uuids: Random::new(options.seed),
             wall_ms: options.wall_ms,
             oldest,
@@ -139,162 +111,353 @@ impl Lane {
         let lane = Self {
             wal,
             view: view.clone(),
-            group: GroupBuilder::new(),
-            unsynced: false,
-            witnessed: false,
+            signals: Arc::default(),
+            options: *options,
+            flight: None,
+            syncer: Syncer::inline(),
+            pace: Pace::default(),
+            spare: Vec::new(),
+            sync_at: None,
+            witness_at: None,
+            retry_at: None,
+            noted_length: 0,
+            finished: (0, 0),
             closed: false,
         };
+        lane.note_disk_bytes();
         Ok((lane, view))
+    }
+
+    /// Hands syncs over to this from now on.
+    pub(crate) fn set_syncer(&mut self, syncer: Syncer) {
+        self.syncer = syncer;
+    }
+
+    pub(crate) fn signals(&self) -> Arc<Signals> {
+        self.signals.clone()
+    }
+
+    /// What the keeper fills and recycles.
+    pub(crate) fn pool(&self) -> Arc<Pool> {
+        self.wal.pool.clone()
+    }
+
+    /// Does what the keeper does, where there is none.
+    pub(crate) fn keep(&self) {
+        self.wal.keep();
+        self.note_disk_bytes();
+    }
+
+    /// The segments, for readers.
+    pub(crate) fn segments(&self) -> Segments {
+        self.wal.segments()
+    }
+
+    /// Whether a sync has failed.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.wal.poisoned()
+    }
+
+    fn note_disk_bytes(&self) {
+        self.view.counters.disk_bytes.store(self.wal.disk_bytes(), Ordering::Relaxed);
     }
 
     fn clocks(&self) -> Clocks {
         self.view.clocks()
     }
 
-    /// Commits writes as one group and tells each what became of it, in order.
-    pub(crate) fn commit(&mut self, writes: Vec<(Write, Done)>) {
+    /// Commits writes as one group and tells each what became of it, in order: at once, or, when
+    /// more waits, once its sync has returned.
+    pub(crate) fn commit(&mut self, batch: Batch) {
+        self.release();
+        if self.flight.as_ref().is_some_and(|(before, _)| before.drafts.is_none()) {
+            self.land();
+        }
         if self.closed || self.wal.poisoned() {
-            for (_, done) in writes {
-                done(Err(SubmitError::Poisoned));
+            self.land();
+            self.finished.0 += batch.data_bytes;
+            self.finished.1 += batch.control_bytes;
+            return batch.refuse(&SubmitError::Poisoned);
+        }
+        let batch = self.admit(batch);
+        if batch.writes.is_empty() {
+            self.finished.1 += batch.control_bytes;
+            return;
+        }
+        let more = batch.more;
+        let (mut flight, steps) = self.plan(batch);
+        if let Err(error) = self.put(&mut flight, steps) {
+            self.land();
+            return self.refuse(flight, &error);
+        }
+        self.launch(flight, more);
+    }
+
+    /// Lets what needs space wait outside while there is none.
+    fn admit(&mut self, mut batch: Batch) -> Batch {
+        if self.signals.pressure.health() == Health::Good || !batch.has_data() {
+            return batch;
+        }
+        let now = Instant::now();
+        if self.retry_at.is_none_or(|at| at <= now) && self.regain() {
+            return batch;
+        }
+        let data = batch.writes.split_off(batch.controls);
+        self.finished.0 += std::mem::take(&mut batch.data_bytes);
+        for (_, done) in data {
+            Meters::count(&self.signals.meters.refused_full);
+            done(Err(SubmitError::Full));
+        }
+        batch
+    }
+
+    /// Plans a group on top of the one in flight.
+    fn plan(&mut self, batch: Batch) -> (Flight, Vec<Vec<Step>>) {
+        let mut flight = Flight {
+            results: Vec::with_capacity(batch.writes.len()),
+            controls: batch.controls,
+            group: self.spare.pop().unwrap_or_default(),
+            urgent: batch.urgent,
+            since: batch.since,
+            bytes: (batch.data_bytes, batch.control_bytes),
+            ..Flight::default()
+        };
+        let before = self.flight.as_ref().and_then(|(before, _)| before.drafts.as_ref());
+        if before.is_some() {
+            Meters::count(&self.signals.meters.overlapped);
+        }
+        let clock_ms = self.clocks().engine_ms;
+        let state = self.view.state();
+        let mut planner = Planner::after(&state, LEASE, clock_ms, before);
+        let mut freeing = 0;
+        let mut refused = false;
+        for (index, (write, done)) in batch.writes.into_iter().enumerate() {
+            let waits = write.mode == Mode::Durable || write.ops.iter().any(is_append);
+            let planned = planner.submit(write);
+            refused |= waits && planned.is_err();
+            flight.results.push((planned, done));
+            if index + 1 == batch.controls {
+                freeing = planner.steps();
+            }
+        }
+        let (plan, drafts) = planner.finish_with_drafts();
+        // A refusal tells what was seen, so that must be durable as well (storage rule 3).
+        flight.sync = plan.sync || refused;
+        flight.drafts = Some(drafts);
+        let mut steps = plan.steps;
+        let data = steps.split_off(freeing.min(steps.len()));
+        (flight, vec![steps, data])
+    }
+
+    /// Writes a group: all of it, or, where only that finds space, the part that frees.
+    fn put(&mut self, flight: &mut Flight, parts: Vec<Vec<Step>>) -> Result<(), SubmitError> {
+        let mut marks = Vec::with_capacity(parts.len());
+        for steps in parts {
+            framing::frame(&mut flight.group, steps, &mut flight.framed)
+                .map_err(|_| SubmitError::Bound("a frame is too long"))?;
+            marks.push((flight.group.mark(), flight.framed.len()));
+        }
+        let has_data = flight.controls < flight.results.len();
+        let claim = if has_data { Claim::Data } else { Claim::Control };
+        let error = match self.write(&mut flight.group, claim) {
+            Ok(placed) => {
+                flight.placed = Some(placed);
+                if has_data {
+                    self.signals.pressure.relieve(self.clocks().wall_ms);
+                }
+                return Ok(());
+            }
+            Err(error) if has_data => self.refused(&error),
+            Err(error) => return Err(self.refused_all(&error)),
+        };
+        let Some((mark, framed)) = marks.first().copied() else { return Err(error) };
+        if error != SubmitError::Full || flight.controls == 0 {
+            return Err(error);
+        }
+        flight.group.rewind(mark);
+        flight.framed.truncate(framed);
+        // What the others would have done must not be built upon.
+        flight.drafts = None;
+        for (result, _) in flight.results.iter_mut().skip(flight.controls) {
+            if result.is_ok() {
+                *result = Err(SubmitError::Full);
+            }
+        }
+        match self.write(&mut flight.group, Claim::Control) {
+            Ok(placed) => {
+                flight.placed = Some(placed);
+                Ok(())
+            }
+            Err(error) => Err(self.refused_all(&error)),
+        }
+    }
+
+    /// Writes the group, if there is anything in it.
+    fn write(&mut self, group: &mut GroupBuilder, claim: Claim) -> Result<Placed, WriteError> {
+        if group.frames() == 0 {
+            let segment = self.wal.segment();
+            return Ok(Placed { segment, position: 0, lsn: self.wal.written_lsn() });
+        }
+        let placed = match self.write_here(group, claim) {
+            // A segment of the reserve may have what this one has not.
+            Err(WriteError::Refused(error)) if claim == Claim::Control => {
+                tracing::debug!(%error, "on to the reserve");
+                self.roll(claim)?;
+                self.write_here(group, claim)?
+            }
+            written => written?,
+        };
+        let length = group.length() as u64;
+        let padded = length.next_multiple_of(ALIGN);
+        let counters = &self.view.counters;
+        Counters::add(&counters.commits, 1);
+        Counters::add(&counters.written_bytes, padded);
+        Counters::add(&counters.padding_bytes, padded - length);
+        if self.noted_length != self.wal.file_length() {
+            self.noted_length = self.wal.file_length();
+            self.note_disk_bytes();
+        }
+        self.signals.meters.note_group(padded);
+        self.witness_at = Some(Instant::now() + self.options.witness_interval);
+        Ok(placed)
+    }
+
+    fn write_here(&mut self, group: &mut GroupBuilder, claim: Claim) -> Result<Placed, WriteError> {
+        self.wal.fits(group)?;
+        if self.wal.wants_roll(group.length()) {
+            self.roll(claim)?;
+        }
+        self.wal.grow(group.length(), claim)?;
+        let clocks = self.clocks();
+        self.wal.write(group, clocks).map_err(|torn| {
+            self.land();
+            if self.wal.poisoned() { WriteError::Poisoned } else { self.wal.withdraw(torn) }
+        })
+    }
+
+    /// Starts the next segment; what is in flight lands before.
+    fn roll(&mut self, claim: Claim) -> Result<(), WriteError> {
+        self.land();
+        let clocks = self.clocks();
+        let oldest = self.view.needed_from.load(Ordering::Relaxed);
+        self.wal.roll(oldest, clocks, claim)?;
+        self.view.wake.call();
+        self.sync_at = None;
+        Counters::add(&self.view.counters.syncs, 2);
+        self.note_disk_bytes();
+        Ok(())
+    }
+
+    /// Sees a written group to its end: lands the one before it, and syncs it, if it waits for
+    /// that, or lets it be synced while the next one is made.
+    fn launch(&mut self, flight: Flight, more: bool) {
+        let mut before = None;
+        if let Some((landing, job)) = self.flight.take() {
+            let synced = self.syncer.wait();
+            if self.synced(&job, synced).is_err() {
+                self.refuse(landing, &SubmitError::Poisoned);
+                return self.refuse(flight, &SubmitError::Poisoned);
+            }
+            before = Some(landing);
+        }
+        let wanted = flight.sync && self.wal.is_unsynced();
+        let job = self.wal.sync_job();
+        if wanted && more {
+            // The disk works while the lane tells.
+            self.syncer.start(job.file.clone());
+            self.flight = Some((flight, job));
+            if let Some(landed) = before {
+                self.finish(landed);
             }
             return;
         }
-        let view = self.view.clone();
-        let mut results = Vec::with_capacity(writes.len());
-        let clock_ms = self.clocks().engine_ms;
-        let plan = {
-            let state = view.state();
-            let mut planner = Planner::new(&state, LEASE, clock_ms);
-            for (write, done) in writes {
-                results.push((planner.submit(write), done));
+        if let Some(landed) = before {
+            self.finish(landed);
+        }
+        if wanted {
+            let synced = syncer::sync(job.file.as_ref());
+            if self.synced(&job, synced).is_err() {
+                return self.refuse(flight, &SubmitError::Poisoned);
             }
-            planner.finish()
-        };
-        let written = self.write(plan);
+        } else if self.wal.is_unsynced() {
+            let patience = match flight.urgent {
+                true => self.options.sync_interval,
+                false => self.options.lazy_sync_interval,
+            };
+            let at = Instant::now() + patience;
+            self.sync_at = Some(self.sync_at.map_or(at, |sooner| sooner.min(at)));
+        }
+        self.finish(flight);
+    }
+
+    /// Takes note of a sync.
+    fn synced(&mut self, job: &SyncJob, (result, time): Synced) -> Result<(), ()> {
+        Counters::add(&self.view.counters.syncs, 1);
+        let zeroing = self.wal.pool.zeroing.load(Ordering::Relaxed);
+        self.pace.note(time, &self.signals.meters, zeroing);
+        if self.wal.synced(job.lsn, result).is_err() {
+            self.poison();
+            return Err(());
+        }
+        if !self.wal.is_unsynced() {
+            self.sync_at = None;
+        }
+        Ok(())
+    }
+
+    /// Waits until the group in flight, if there is one, is durable, and sees it to its end.
+    pub(crate) fn land(&mut self) {
+        if let Some((flight, job)) = self.flight.take() {
+            let synced = self.syncer.wait();
+            match self.synced(&job, synced) {
+                Ok(()) => self.finish(flight),
+                Err(()) => self.refuse(flight, &SubmitError::Poisoned),
+            }
+        }
+    }
+
+    /// Applies a group that is as durable as it must be, and tells what it has done.
+    fn finish(&mut self, mut flight: Flight) {
+        let framed = std::mem::take(&mut flight.framed);
+        if let Some(placed) = flight.placed {
+            self.apply(&framed, placed, &flight.group);
+        }
+        self.end(flight, &Ok(()));
+    }
+
+    /// Tells that a group was not done.
+    fn refuse(&mut self, flight: Flight, error: &SubmitError) {
+        self.end(flight, &Err(error.clone()));
+    }
+
+    fn end(&mut self, flight: Flight, outcome: &Result<(), SubmitError>) {
+        let Flight { results, mut group, since, bytes, .. } = flight;
+        let meters = &self.signals.meters;
+        meters.group_writes.record(results.len() as u64);
         for (planned, done) in results {
-            done(match &written {
+            done(match outcome {
                 Ok(()) => planned,
                 // A refusal of the write itself says more than the failure of its group.
                 Err(error) => planned.and_then(|_| Err(error.clone())),
             });
         }
-    }
-
-    /// Writes a plan and applies it.
-    fn write(&mut self, plan: Plan) -> Result<(), SubmitError> {
-        let framed = self.frame(plan.steps).map_err(|_| SubmitError::Bound("a frame is too long"));
-        let result = framed.and_then(|framed| {
-            let placed = self.append().and_then(|placed| {
-                self.sync_if(plan.sync)?;
-                Ok(placed)
-            });
-            match placed {
-                Ok(placed) => {
-                    self.apply(framed, placed);
-                    Ok(())
-                }
-                Err(error) => Err(self.refused(&error)),
-            }
-        });
-        self.group.clear(BUFFER_BYTES);
-        result
-    }
-
-    /// Puts the frames of all steps into the group.
-    fn frame(&mut self, steps: Vec<Step>) -> Result<Vec<Framed>, BadFrame> {
-        let mut framed: Vec<Framed> = Vec::with_capacity(steps.len());
-        let mut steps = steps.into_iter().peekable();
-        while let Some(step) = steps.next() {
-            let mark = self.group.length();
-            let mut after = Vec::new();
-            let start = match &step {
-                Step::Batch { volatile: true, .. } => mark,
-                Step::Batch { image, payload, epoch, .. } => self.group.push(
-                    (FrameKind::Data, 0, 1),
-                    |_| {},
-                    |out| {
-                        entry::put_batch(out, image, |out| payload.write(out, image.base, *epoch));
-                    },
-                )?,
-                Step::Image(image) => {
-                    let mut body = Vec::new();
-                    entry::put_image(&mut body, image);
-                    while body.len() < META_BYTES
-                        && let Some(Step::Image(_)) = steps.peek()
-                    {
-                        let more = steps.next();
-                        if let Some(Step::Image(image)) = &more {
-                            let before = body.len();
-                            entry::put_image(&mut body, image);
-                            debug_assert!(body.len() > before, "every image has a tag");
-                        }
-                        after.extend(more);
-                    }
-                    let entries = u32::try_from(after.len() + 1).unwrap_or(u32::MAX);
-                    self.group.push(
-                        (FrameKind::Meta, 0, entries),
-                        |_| {},
-                        |out| {
-                            out.extend_from_slice(&body);
-                        },
-                    )?
-                }
-            };
-            let length = self.group.length() - start;
-            framed.push(Framed { step, start, length });
-            framed.extend(after.into_iter().map(|step| Framed { step, start, length: 0 }));
+        if let Some(since) = since {
+            meters.commits.record_time(since.elapsed());
         }
-        Ok(framed)
-    }
-
-    /// Writes the group, if there is anything in it.
-    fn append(&mut self) -> Result<Placed, WriteError> {
-        if self.group.frames() == 0 {
-            let segment = self.wal.segment();
-            return Ok(Placed { segment, position: 0, lsn: self.wal.written_lsn() });
+        self.finished.0 += bytes.0;
+        self.finished.1 += bytes.1;
+        group.clear(BUFFER_BYTES);
+        if self.spare.len() < 2 {
+            self.spare.push(group);
         }
-        if self.wal.wants_roll(self.group.length()) {
-            self.roll()?;
-        }
-        let clocks = self.clocks();
-        let placed = self.wal.append(&mut self.group, clocks)?;
-        let length = self.group.length() as u64;
-        let padded = length.next_multiple_of(crate::group::ALIGN);
-        let counters = &self.view.counters;
-        Counters::add(&counters.commits, 1);
-        Counters::add(&counters.written_bytes, padded);
-        Counters::add(&counters.padding_bytes, padded - length);
-        Counters::add(&counters.disk_bytes, padded);
-        self.unsynced = true;
-        self.witnessed = false;
-        Ok(placed)
-    }
-
-    fn sync_if(&mut self, wanted: bool) -> Result<(), WriteError> {
-        if wanted && self.unsynced {
-            self.wal.sync()?;
-            self.unsynced = false;
-            Counters::add(&self.view.counters.syncs, 1);
-        }
-        Ok(())
-    }
-
-    fn roll(&mut self) -> Result<(), WriteError> {
-        let clocks = self.clocks();
-        let oldest = self.view.needed_from.load(Ordering::Relaxed);
-        self.wal.roll(oldest, clocks)?;
-        self.view.wake.call();
-        self.unsynced = false;
-        Counters::add(&self.view.counters.syncs, 2);
-        Ok(())
     }
 
     /// Applies what was committed, batches with the places where they now are.
-    fn apply(&mut self, framed: Vec<Framed>, placed: Placed) {
+    fn apply(&self, framed: &[Framed], placed: Placed, group: &GroupBuilder) {
         let home = u32::try_from(placed.segment).expect("fewer segments than 2^32");
         let mut fresh = Vec::new();
         let mut batches = Vec::with_capacity(framed.len());
-        for Framed { step, start, length } in &framed {
+        for Framed { step, start, length } in framed {
             let Step::Batch { image, payload, epoch, volatile } = step else { continue };
             if *volatile {
                 let bytes = payload.to_bytes(image.base, *epoch);
@@ -305,7 +468,7 @@ impl Lane {
             let position = position.expect("a segment is shorter than 4 GiB");
             let length = u32::try_from(*length).expect("a frame is at most 16 MiB");
             batches.push(Spot::Disk { segment: home, position, length });
-            if let Some(payload) = self.group.frame(*start).and_then(entry::payload_of) {
+            if let Some(payload) = group.frame(*start).and_then(entry::payload_of) {
                 fresh.push((image.log, image.base, Bytes::copy_from_slice(payload)));
             }
         }
@@ -314,7 +477,7 @@ impl Lane {
         let mut state = self.view.state_mut();
         state.begin(placed.lsn);
         let mut spots = batches.into_iter();
-        for Framed { step, .. } in &framed {
+        for Framed { step, .. } in framed {
             match step {
                 Step::Image(image) => state.apply(image),
                 Step::Batch { image, .. } => {
@@ -328,141 +491,172 @@ impl Lane {
 
     /// What a failed write means for those who wait for it.
     fn refused(&mut self, error: &WriteError) -> SubmitError {
+        let wall_ms = self.clocks().wall_ms;
         match error {
             WriteError::TooLong(_) => SubmitError::Bound("a group is too long"),
-            WriteError::Refused(error) if is_full(error) => {
-                tracing::warn!(%error, "no space left: the write is refused");
+            WriteError::Refused(error) => {
+                self.signals.pressure.fill(error, wall_ms);
+                self.retry_at = Some(Instant::now() + self.options.full_retry_interval);
                 SubmitError::Full
             }
-            WriteError::Refused(_) | WriteError::Poisoned => {
-                tracing::error!(%error, "a write failed: nothing more is taken until a restart");
-                self.wal.poison();
-                self.view.counters.poisoned.store(true, Ordering::Relaxed);
+            WriteError::Poisoned => {
+                self.poison();
                 SubmitError::Poisoned
             }
         }
     }
 
-    /// The segments, for readers.
-    pub(crate) fn segments(&self) -> Segments {
-        self.wal.segments()
+    /// The same where not even writes that free were done.
+    fn refused_all(&mut self, error: &WriteError) -> SubmitError {
+        let refused = self.refused(error);
+        if let WriteError::Refused(error) = error {
+            self.signals.pressure.exhaust(error);
+        }
+        refused
     }
 
-    /// Whether a sync has failed.
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.wal.poisoned()
+    fn poison(&mut self) {
+        self.wal.poison();
+        self.signals.pressure.poison(self.clocks().wall_ms);
+        self.view.counters.poisoned.store(true, Ordering::Relaxed);
     }
 
-    /// Whether written groups wait for a sync that no write asks for.
-    pub(crate) fn is_unsynced(&self) -> bool {
-        self.unsynced && !self.wal.poisoned()
+    /// Tries whether there is space again: for the reserve first, then for data.
+    fn regain(&mut self) -> bool {
+        self.retry_at = Some(Instant::now() + self.options.full_retry_interval);
+        self.land();
+        if self.wal.poisoned() {
+            return false;
+        }
+        let found = self.wal.pool.restore_reserve().map_err(WriteError::Refused);
+        let found = found.and_then(|()| {
+            if self.wal.wants_roll(REGAIN_BYTES.min(self.wal.half_segment())) {
+                self.roll(Claim::Data)?;
+            }
+            self.wal.grow(REGAIN_BYTES.min(self.wal.half_segment()), Claim::Data)
+        });
+        match found {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, "still no space");
+                if self.wal.poisoned() {
+                    self.poison();
+                }
+                false
+            }
+        }
     }
 
-    /// Whether the last group still wants its witness.
-    pub(crate) fn wants_witness(&self) -> bool {
-        !self.witnessed && !self.closed && self.wal.written_lsn() > 0 && !self.wal.poisoned()
+    /// Lets segments go that nobody needs any more.
+    pub(crate) fn release(&mut self) {
+        let needed_from = self.view.needed_from.load(Ordering::Acquire);
+        if self.wal.release(needed_from) {
+            self.retry_at = None;
+            self.note_disk_bytes();
+        }
     }
 
-    /// Syncs what was written asynchronously.
+    /// Whether a sync is under way.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Whether a group should wait for more writes.
+    pub(crate) fn wants_linger(&self) -> bool {
+        self.flight.is_none() && self.pace.is_slow()
+    }
+
+    /// Bytes of writes that were answered since the last call: with data, and freeing ones.
+    pub(crate) fn take_finished(&mut self) -> (usize, usize) {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// How long the lane may sleep if nothing comes.
+    pub(crate) fn patience(&self, now: Instant) -> Option<Duration> {
+        let full = self.signals.pressure.health() == Health::Full;
+        let retry = full.then(|| self.retry_at.unwrap_or(now));
+        let next = [self.sync_at, self.witness_at, retry].into_iter().flatten().min();
+        next.filter(|_| !self.wal.poisoned()).map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        self.release();
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.sync_at) {
+            self.flush();
+        }
+        if due(self.witness_at) {
+            self.witness();
+        }
+        if self.signals.pressure.health() == Health::Full
+            && self.retry_at.is_none_or(|at| at <= now)
+            && self.regain()
+        {
+            self.signals.pressure.relieve(self.clocks().wall_ms);
+        }
+    }
+
+    /// Does what would be due after a while.
+    pub(crate) fn tick_all(&mut self) {
+        self.land();
+        self.flush();
+        self.witness();
+    }
+
+    /// Syncs what was written without a sync.
     pub(crate) fn flush(&mut self) {
-        if let Err(error) = self.sync_if(true) {
-            let _ = self.refused(&error);
+        self.land();
+        self.sync_at = None;
+        if !self.wal.poisoned() && self.wal.is_unsynced() {
+            let job = self.wal.sync_job();
+            let synced = syncer::sync(job.file.as_ref());
+            let _ = self.synced(&job, synced);
         }
     }
 
     /// Writes an empty group: it proves that the one before it was durable (storage rule 1).
-    pub(crate) fn witness(&mut self) {
-        self.witnessed = true;
+    ///
+    /// Without space there is no witness.
+    fn witness(&mut self) {
+        let wanted = self.witness_at.take().is_some() && !self.closed;
         self.flush();
-        self.group.clear(BUFFER_BYTES);
-        if self.wal.poisoned() || self.wal.wants_roll(self.group.length()) {
-            return;
+        let mut group = self.spare.pop().unwrap_or_default();
+        let good = !self.wal.poisoned() && self.signals.pressure.health() == Health::Good;
+        if wanted && good && !self.wal.wants_roll(group.length()) {
+            let clocks = self.clocks();
+            let written = self.wal.append(&mut group, clocks);
+            match written {
+                Ok(_) => self.note_disk_bytes(),
+                Err(WriteError::Poisoned) => self.poison(),
+                Err(error) => tracing::debug!(%error, "the last group has no witness"),
+            }
         }
-        let clocks = self.clocks();
-        match self.wal.append(&mut self.group, clocks) {
-            Ok(_) => Counters::add(&self.view.counters.disk_bytes, crate::group::ALIGN),
-            Err(error) => drop(self.refused(&error)),
-        }
+        self.spare.push(group);
     }
 
     /// Ends all leases and makes everything durable; nothing is taken after that.
     pub(crate) fn close(&mut self) {
+        self.land();
         if self.closed {
             return;
         }
         let images = self.view.state().end_leases();
-        let steps = images.into_iter().map(Step::Image).collect();
-        if !self.wal.poisoned() && self.write(Plan { steps, sync: true }).is_err() {
-            tracing::warn!("the journal was not closed cleanly");
-        }
-        if self.wants_witness() {
+        let steps: Vec<_> = images.into_iter().map(Step::Image).collect();
+        if !self.wal.poisoned() {
+            let mut flight = Flight { sync: true, ..Flight::default() };
+            match self.put(&mut flight, vec![steps]) {
+                Ok(()) => self.launch(flight, false),
+                Err(error) => {
+                    tracing::warn!(%error, "the journal was not closed cleanly");
+                }
+            }
             self.witness();
         }
         self.closed = true;
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// Applies one recovered group.
-fn replay(state: &mut State<Spot>, group: &RecoveredGroup) -> Result<(), String> {
-    let segment = u32::try_from(group.segment).map_err(|error| error.to_string())?;
-    let known = state.knows(group.lsn);
-    state.begin(group.lsn);
-    for frame in &group.frames {
-        match frame.kind {
-            FrameKind::Data => {
-                let image: BatchImage =
-                    entry::batch(frame, group.clock_ms).map_err(|e| e.to_string())?;
-                let position = u32::try_from(group.position + frame.at as u64);
-                let position = position.map_err(|error| error.to_string())?;
-                let length = u32::try_from(frame.length).map_err(|error| error.to_string())?;
-                let spot = Spot::Disk { segment, position, length };
-                match known {
-                    true => state.place_known(&image, spot),
-                    false => state.apply_batch(&image, spot),
-                }
-            }
-            FrameKind::Meta if known => {}
-            FrameKind::Meta => {
-                let images: Vec<Image> = entry::images(frame).map_err(|error| error.to_string())?;
-                images.iter().for_each(|image| state.apply(image));
-            }
-            FrameKind::Raft | FrameKind::Checkpoint | FrameKind::Seal => {
-                return Err(format!("frames of the kind {:?} need a newer version", frame.kind));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What a write has done, for tests that commit groups of their own.
-pub(crate) type Outcome = Result<Committed, SubmitError>;
-
-/// Bytes that a write takes while it waits, about.
-pub(crate) fn weight(write: &Write) -> usize {
-    use storage::{Body, Op};
-    let mut bytes = 256;
-    for op in &write.ops {
-        bytes += 128
-            + match op {
-                Op::Append(append) => match &append.body {
-                    Body::Record(record) => record.tail.len(),
-                    Body::Batch { bytes, .. } => Bytes::len(bytes),
-                },
-                Op::Put { key, value, .. } => key.len() + value.len(),
-                Op::Remove { key, .. } => key.len(),
-                Op::Delete { ranges, .. } => 16 * ranges.len(),
-                Op::Settle { places, .. } => 8 * places.len(),
-                Op::Release { states, .. } => 24 * states.len(),
-                Op::CreateLog { .. }
-                | Op::DropLog(_)
-                | Op::Trim { .. }
-                | Op::Policy { .. }
-                | Op::Cursor { .. } => 0,
-            };
-    }
-    bytes
+fn is_append(op: &Op) -> bool {
+    matches!(op, Op::Append(_))
 }

@@ -2,7 +2,11 @@
 //!
 //! ```text
 //!  journal  the engine: a queue, a lane that commits groups, readers beside it
+//!  feed     the rings before the lane, and its thread; assay judges what goes into which
 //!  lane     writes -> plan -> frames -> one write, one sync -> index -> completions
+//!  framing  steps of a plan as frames of a group
+//!  syncer   the sync of one group while the next is made; pace knows how long syncs take
+//!  pressure good, full or poisoned; meters count and measure
 //!  view     what readers share with the lane: index, segments, newest batches
 //!  entry    batches and after-images as bodies of frames
 //!
@@ -10,6 +14,7 @@
 //!  group    frames that commit together: one aligned write, all or nothing
 //!  segment  a file of groups behind a header that links it to its predecessor
 //!  wal      the chain of segments: append, sync, roll, read
+//!  pool     free segment files, zero-filled or used before; keeper fills them beside the lane
 //!  recovery what of the chain exists after a crash
 //!  manifest which of the files that rest exist
 //!  rest     files that hold what has left the chain
@@ -19,29 +24,42 @@
 //! Everything that touches a disk goes through [`vfs::Vfs`], so that the whole engine runs on the
 //! simulated disk of [`sim`].
 
+mod assay;
 mod checkpoint;
 mod drain;
 mod entry;
+mod feed;
 mod fields;
+mod flight;
 pub mod frame;
+mod framing;
 pub mod group;
 pub mod journal;
+mod keeper;
 mod lane;
 mod maintenance;
 pub mod manifest;
 mod merge;
+mod meters;
 mod open;
+mod options;
+mod pace;
+mod pool;
+mod pressure;
 pub mod random;
 pub mod recovery;
+mod replay;
 pub mod rest;
 mod rows;
 pub mod segment;
 pub mod sim;
+mod syncer;
 mod units;
 pub mod vfs;
 mod view;
 pub mod wal;
 
 pub use journal::Journal;
-pub use lane::Options;
+pub use meters::{Queued, Readings, Spread};
 pub use open::{LoadError, OpenError};
+pub use options::Options;

@@ -262,7 +262,9 @@ impl Manifest {
                 }
             }
         }
-        vfs::write_all(self.file.as_ref(), &record, self.end).map_err(ApplyError::NotWritten)?;
+        if let Err(error) = vfs::write_all(self.file.as_ref(), &record, self.end) {
+            return Err(self.withdraw(error));
+        }
         self.file.fdatasync().map_err(|source| self.poison(source))?;
         self.content = content;
         self.previous = crc;
@@ -270,6 +272,16 @@ impl Manifest {
         self.end = end;
         self.note_acknowledged();
         Ok(())
+    }
+
+    /// An edit of which a part was written, perhaps all that matters, must never be found.
+    fn withdraw(&mut self, error: io::Error) -> ApplyError {
+        let file = self.file.as_ref();
+        let zeros = [0; 64];
+        match vfs::write_all(file, &zeros, self.end).and_then(|()| file.fdatasync()) {
+            Ok(()) => ApplyError::NotWritten(error),
+            Err(error) => self.poison(error),
+        }
     }
 
     /// Makes it last that the last edit was acknowledged, so that damage in it is told from a torn

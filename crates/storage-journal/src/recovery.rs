@@ -9,6 +9,8 @@
 //!  lsn >  D           unproven: copied to a fresh segment and synced, then shown
 //! ```
 //!
+//! Free files of the pool are no part of the chain, whatever stands in them.
+//!
 //! D is the highest durable lsn that any valid header names. No existing segment is ever appended
 //! to: the fresh one takes over, and its header says where its predecessor ends. A crash at any
 //! point of this leaves the old chain in place, so recovery may run any number of times.
@@ -20,10 +22,11 @@ use bytes::Bytes;
 
 use crate::frame::Frame;
 use crate::group::{self, ALIGN, BadGroup, GROUP_BYTES_MAX, GroupHeader};
+use crate::pool::{Claim, Pool, Sizes};
 use crate::random::Random;
 use crate::segment::{self, BadHeader, FIRST_GROUP, Segment, SegmentHeader};
 use crate::vfs::{self, Vfs};
-use crate::wal::{Clocks, Segments, Wal, WalOptions};
+use crate::wal::{self, Clocks, Segments, Wal, WalOptions};
 
 /// A group of the recovered log.
 #[derive(Debug)]
@@ -85,16 +88,19 @@ pub type Visit<'a> = &'a mut dyn FnMut(RecoveredGroup) -> Result<(), String>;
 /// The parts that a start needs beside the disk.
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// Sizes.
+    /// Sizes; a small disk makes them smaller.
     pub options: WalOptions,
     /// Source of segment identities; never the same one in two starts.
     pub uuids: Random,
     /// Wall clock now.
     pub wall_ms: i64,
-    /// Segments below this sequence are not needed.
+    /// Segments below this sequence are not needed, whatever the headers say; 0 when only they
+    /// know.
     pub oldest: u64,
 }
 
+/// How much of a segment is looked at in one go.
+const CHUNK_BYTES: usize = 1 << 20;
 /// Downtime that the engine clock believes (storage rule 16).
 const DOWNTIME_MS_MAX: i64 = 30 * 24 * 3600 * 1000;
 
@@ -107,12 +113,23 @@ const DOWNTIME_MS_MAX: i64 = 30 * 24 * 3600 * 1000;
 /// [`OpenError`]; the existing segments are unchanged then.
 pub fn open(vfs: Arc<dyn Vfs>, start: Start, visit: Visit<'_>) -> Result<(Wal, Clocks), OpenError> {
     let Start { options, mut uuids, wall_ms, oldest } = start;
-    let chain = Chain::find(vfs.as_ref(), oldest)?;
+    let space = vfs.space();
+    let options = space.map_or(options, |space| options.on_disk_of(space.total));
+    let mut chain = Chain::find(vfs.as_ref(), oldest)?;
+    let sizes = Sizes {
+        file_bytes: options.segment_bytes,
+        spare: options.spare_segments,
+        rewrites: space.is_none_or(|space| space.rewrites),
+    };
+    let (pool, useless) = Pool::open(vfs.clone(), sizes, std::mem::take(&mut chain.free));
+    let pool = Arc::new(pool);
+    chain.leftovers.extend(useless);
     let Some(newest) = chain.segments.last().cloned() else {
         let clocks = Clocks { engine_ms: wall_ms, wall_ms };
         let header = first_header(uuids.uuid(), clocks);
-        let current = create(vfs.as_ref(), header, &[])?;
-        return Ok((wal(vfs, options, uuids, &[], current, (FIRST_GROUP, 0)), clocks));
+        let current = create((vfs.as_ref(), &pool), header, &[])?;
+        let parts = (vfs, pool, options, uuids);
+        return Ok((wal(parts, &[], current, (FIRST_GROUP, 0)), clocks));
     };
 
     let mut clock_ms = newest.header.clock_ms;
@@ -145,7 +162,7 @@ pub fn open(vfs: Arc<dyn Vfs>, start: Start, visit: Visit<'_>) -> Result<(Wal, C
     // folder: its name must last before the name of its successor can.
     vfs.fsync_dir("")
         .map_err(|source| OpenError::Io { what: "syncing the data folder".into(), source })?;
-    let current = create(vfs.as_ref(), header, &copied.bytes)?;
+    let current = create((vfs.as_ref(), &pool), header, &copied.bytes)?;
     for group in copied.groups {
         let lsn = group.lsn;
         visit(group).map_err(|reason| OpenError::Replay { lsn, reason })?;
@@ -157,8 +174,23 @@ pub fn open(vfs: Arc<dyn Vfs>, start: Start, visit: Visit<'_>) -> Result<(Wal, C
             tracing::warn!(%error, name, "an unneeded file could not be removed");
         }
     }
+    cut(&chain.segments, &current);
     let end = FIRST_GROUP + copied.bytes.len() as u64;
-    Ok((wal(vfs, options, uuids, &chain.segments, current, (end, last_lsn)), clocks))
+    let parts = (vfs, pool, options, uuids);
+    Ok((wal(parts, &chain.segments, current, (end, last_lsn)), clocks))
+}
+
+/// Gives the space behind the ends of closed segments back: what stands there does not exist.
+fn cut(closed: &[Arc<Segment>], current: &Arc<Segment>) {
+    let next = closed.iter().skip(1).chain([current]);
+    for (segment, next) in closed.iter().zip(next) {
+        let end = next.header.previous_end;
+        if segment.length() > end
+            && let Err(error) = segment.cut(end)
+        {
+            tracing::debug!(%error, "the space behind a segment's end could not be freed");
+        }
+    }
 }
 
 fn first_header(uuid: [u8; 16], clocks: Clocks) -> SegmentHeader {
@@ -175,15 +207,18 @@ fn first_header(uuid: [u8; 16], clocks: Clocks) -> SegmentHeader {
     }
 }
 
-fn create(vfs: &dyn Vfs, header: SegmentHeader, groups: &[u8]) -> Result<Arc<Segment>, OpenError> {
-    segment::create(vfs, header, groups)
+fn create(
+    (vfs, pool): (&dyn Vfs, &Pool),
+    header: SegmentHeader,
+    groups: &[u8],
+) -> Result<Arc<Segment>, OpenError> {
+    // A start on a full disk takes the reserve: without a start nothing is ever freed.
+    wal::next_segment(vfs, pool, (header, groups), Claim::Control)
         .map_err(|source| OpenError::Io { what: "creating a segment".into(), source })
 }
 
 fn wal(
-    vfs: Arc<dyn Vfs>,
-    options: WalOptions,
-    uuids: Random,
+    (vfs, pool, options, uuids): (Arc<dyn Vfs>, Arc<Pool>, WalOptions, Random),
     older: &[Arc<Segment>],
     current: Arc<Segment>,
     (position, lsn): (u64, u64),
@@ -198,7 +233,9 @@ fn wal(
         options,
         uuids,
         segments,
+        pool,
         current,
+        oldest: 0,
         position,
         written_lsn: lsn,
         durable_lsn: lsn,
@@ -211,10 +248,12 @@ struct Chain {
     segments: Vec<Arc<Segment>>,
     durable_lsn: u64,
     leftovers: Vec<String>,
+    /// Files of the pool.
+    free: Vec<String>,
 }
 
 impl Chain {
-    fn find(vfs: &dyn Vfs, needed_from: u64) -> Result<Self, OpenError> {
+    fn find(vfs: &dyn Vfs, needed: u64) -> Result<Self, OpenError> {
         let names = vfs
             .list("")
             .map_err(|source| OpenError::Io { what: "listing the data folder".into(), source })?;
@@ -225,8 +264,12 @@ impl Chain {
             found.push((read_header(vfs, name)?, name));
         }
         found.sort_by_key(|(segment, _)| segment.header.sequence);
-        let oldest = found.last().map_or(0, |(segment, _)| segment.header.oldest);
-        let oldest = oldest.max(needed_from);
+        let newest = found.last().map(|(segment, _)| segment.header);
+        if needed > newest.map_or(0, |header| header.sequence) {
+            let reason = "the newest segments are missing".into();
+            return Err(OpenError::Corrupt { segment: needed, position: 0, reason });
+        }
+        let oldest = newest.map_or(0, |header| header.oldest).max(needed);
         let mut segments: Vec<Arc<Segment>> = Vec::new();
         for (segment, name) in found {
             if segment.header.sequence < oldest {
@@ -251,7 +294,9 @@ impl Chain {
             segments.push(segment);
         }
         let durable_lsn = segments.iter().map(|segment| segment.header.durable_lsn).max();
-        Ok(Self { segments, durable_lsn: durable_lsn.unwrap_or_default(), leftovers })
+        let durable_lsn = durable_lsn.unwrap_or_default();
+        let free = names.into_iter().filter(|name| name.ends_with(".free")).collect();
+        Ok(Self { segments, durable_lsn, leftovers, free })
     }
 }
 
@@ -263,7 +308,8 @@ fn read_header(vfs: &dyn Vfs, name: &str) -> Result<Arc<Segment>, OpenError> {
     bytes.truncate(read);
     let header = SegmentHeader::decode(&bytes)
         .map_err(|reason| OpenError::Header { file: name.into(), reason })?;
-    Ok(Arc::new(Segment::new(header, file)))
+    let length = file.length().map_err(io)?;
+    Ok(Arc::new(Segment::new(header, file, (length, length))))
 }
 
 /// What stands at a position of a segment.
@@ -389,14 +435,7 @@ impl Tail {
                 }
             }
         };
-        let length = segment.file().length().map_err(|e| io(segment, e))?;
-        let mut beyond = position;
-        while beyond < length {
-            if let Some(header) = probe(segment, beyond)? {
-                durable_lsn = durable_lsn.max(header.durable_lsn);
-            }
-            beyond += ALIGN;
-        }
+        durable_lsn = durable_lsn.max(durable_beyond(segment, position)?);
         if lsn <= durable_lsn {
             let reason = format!("group {lsn} was durable up to {durable_lsn}: {reason}");
             return Err(corrupt(segment, position, reason));
@@ -412,6 +451,25 @@ impl Tail {
             }
         }
         Ok(Self { proven_end, proven_lsn: first - 1 + proven as u64, unproven, durable_lsn })
+    }
+}
+
+/// The highest durable lsn that a header at or behind a position names.
+fn durable_beyond(segment: &Segment, mut position: u64) -> Result<u64, OpenError> {
+    let mut durable_lsn = 0;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let read = vfs::read_full(segment.file(), &mut chunk, position);
+        let read = read.map_err(|error| io(segment, error))?;
+        for at in chunk.get(..read).unwrap_or_default().chunks(ALIGN as usize) {
+            if let Some(header) = GroupHeader::decode(at, &segment.header.uuid) {
+                durable_lsn = durable_lsn.max(header.durable_lsn);
+            }
+        }
+        if read < CHUNK_BYTES {
+            return Ok(durable_lsn);
+        }
+        position += CHUNK_BYTES as u64;
     }
 }
 

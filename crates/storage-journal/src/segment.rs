@@ -13,11 +13,14 @@
 //! ```
 //!
 //! The header stands twice, at 0 and at 4096; groups start at 8192. A segment is written under the
-//! name `<sequence>.new`, synced, and renamed to `<sequence>.seg`: the name tells finished from
-//! unfinished, everything else is believed from the header only.
+//! name `<sequence>.new`, or into a free file of the pool, synced, and renamed to
+//! `<sequence>.seg`: the name tells finished from unfinished, everything else is believed from the
+//! header only. What a free file held before is never valid again: all checksums are seeded by the
+//! uuid, and each use of a file has a new one.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -149,6 +152,10 @@ pub struct Segment {
     /// What its header says.
     pub header: SegmentHeader,
     file: Arc<dyn VfsFile>,
+    /// Length of the file.
+    length: AtomicU64,
+    /// Up to here the file was written, with groups or zeros; behind it may be space without data.
+    filled: AtomicU64,
 }
 
 /// Why a frame could not be read back.
@@ -175,12 +182,45 @@ pub enum ReadError {
 }
 
 impl Segment {
-    pub(crate) fn new(header: SegmentHeader, file: Arc<dyn VfsFile>) -> Self {
-        Self { header, file }
+    pub(crate) fn new(
+        header: SegmentHeader,
+        file: Arc<dyn VfsFile>,
+        (length, filled): (u64, u64),
+    ) -> Self {
+        Self { header, file, length: AtomicU64::new(length), filled: AtomicU64::new(filled) }
     }
 
     pub(crate) fn file(&self) -> &dyn VfsFile {
         self.file.as_ref()
+    }
+
+    pub(crate) fn share_file(&self) -> Arc<dyn VfsFile> {
+        self.file.clone()
+    }
+
+    /// Bytes of its file.
+    pub(crate) fn length(&self) -> u64 {
+        self.length.load(Ordering::Relaxed)
+    }
+
+    /// How much of the file was ever written.
+    pub(crate) fn filled(&self) -> u64 {
+        self.filled.load(Ordering::Relaxed)
+    }
+
+    /// The file has space up to `length`, and was written up to `filled`.
+    pub(crate) fn grown(&self, length: u64, filled: u64) {
+        self.filled.fetch_max(filled, Ordering::Relaxed);
+        self.length.fetch_max(length.max(filled), Ordering::Relaxed);
+    }
+
+    /// Gives the space behind the end of a closed segment back.
+    pub(crate) fn cut(&self, end: u64) -> io::Result<()> {
+        self.file.truncate(end)?;
+        let length = self.file.length()?;
+        self.length.store(length, Ordering::Relaxed);
+        self.filled.store(length, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Reads the frame at a position and checks it.
@@ -222,12 +262,28 @@ pub(crate) fn create(
         Err(error) => return Err(error),
     }
     let file = vfs.create(&unfinished)?;
-    vfs::write_all(file.as_ref(), &header.encode(), 0)?;
-    vfs::write_all(file.as_ref(), groups, FIRST_GROUP)?;
-    file.fdatasync()?;
+    if let Err(error) = begin(file.as_ref(), &header, groups) {
+        // On a full disk the little that it took may be what is missing elsewhere.
+        let _ = vfs.remove(&unfinished);
+        return Err(error);
+    }
     vfs.rename(&unfinished, &name(header.sequence))?;
     vfs.fsync_dir("")?;
-    Ok(Arc::new(Segment::new(header, file)))
+    let length = FIRST_GROUP + groups.len() as u64;
+    Ok(Arc::new(Segment::new(header, file, (length, length))))
+}
+
+/// Writes the beginning of a segment into a free file and syncs it; [`adopt`] makes it one.
+pub(crate) fn begin(file: &dyn VfsFile, header: &SegmentHeader, groups: &[u8]) -> io::Result<()> {
+    vfs::write_all(file, &header.encode(), 0)?;
+    vfs::write_all(file, groups, FIRST_GROUP)?;
+    file.fdatasync()
+}
+
+/// Gives a file that [`begin`] has prepared its name as a segment.
+pub(crate) fn adopt(vfs: &dyn Vfs, from: &str, sequence: u64) -> io::Result<()> {
+    vfs.rename(from, &name(sequence))?;
+    vfs.fsync_dir("")
 }
 
 #[cfg(test)]

@@ -11,6 +11,18 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What is known of the disk under a data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that this process may still take.
+    pub available: u64,
+    /// Blocks are written again where they stand, on a lasting disk. False where every write takes
+    /// new blocks (copy on write) and in memory: there, files gain nothing from being used again.
+    pub rewrites: bool,
+}
+
 /// One data folder.
 pub trait Vfs: Debug + Send + Sync {
     /// Creates an empty file that must not exist yet.
@@ -68,6 +80,11 @@ pub trait Vfs: Debug + Send + Sync {
     ///
     /// `WouldBlock` when another process holds it.
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>>;
+
+    /// The space under the folder, where it can be told.
+    fn space(&self) -> Option<Space> {
+        None
+    }
 }
 
 /// An open file; all positions are explicit, so it can be shared between threads.
@@ -106,6 +123,16 @@ pub trait VfsFile: Debug + Send + Sync {
     ///
     /// What the disk says.
     fn length(&self) -> io::Result<u64>;
+
+    /// Gives the space behind `length` back, where the disk can; nobody needs what stood there.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        let _ = length;
+        Ok(())
+    }
 }
 
 /// A lock that is held as long as the value lives.
@@ -116,17 +143,27 @@ pub trait Lock: Debug + Send + Sync {}
 /// # Errors
 ///
 /// The first error of the file, or `WriteZero`.
-pub fn write_all(file: &dyn VfsFile, mut bytes: &[u8], mut position: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.pwrite(bytes, position) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                let (_, rest) = bytes.split_at(written.min(bytes.len()));
-                bytes = rest;
-                position += written as u64;
-            }
+pub fn write_all(file: &dyn VfsFile, bytes: &[u8], position: u64) -> io::Result<()> {
+    write_counted(file, bytes, position).map_err(|(_, error)| error)
+}
+
+/// As [`write_all`]; a failure tells how much the disk said it had taken before.
+///
+/// # Errors
+///
+/// The first error of the file, or `WriteZero`.
+pub fn write_counted(
+    file: &dyn VfsFile,
+    bytes: &[u8],
+    position: u64,
+) -> Result<(), (usize, io::Error)> {
+    let mut done = 0;
+    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        match file.pwrite(rest, position + done as u64) {
+            Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
+            Ok(written) => done += written,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err((done, error)),
         }
     }
     Ok(())
@@ -235,6 +272,20 @@ impl Vfs for RealFs {
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
     }
+
+    fn space(&self) -> Option<Space> {
+        // btrfs, zfs, bcachefs; tmpfs and ramfs.
+        const NEW_BLOCKS: [u64; 5] =
+            [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0x0102_1994, 0x8584_58f6];
+        let found = rustix::fs::statfs(&self.root).ok()?;
+        let block = u64::try_from(found.f_bsize).ok()?;
+        let kind = u64::try_from(found.f_type).ok()?;
+        Some(Space {
+            total: found.f_blocks.saturating_mul(block),
+            available: found.f_bavail.saturating_mul(block),
+            rewrites: !NEW_BLOCKS.contains(&kind),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -270,6 +321,10 @@ impl VfsFile for RealFile {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
     }
 }
 

@@ -17,8 +17,6 @@ mod chain;
 mod costs;
 #[path = "crashes/damage.rs"]
 mod damage;
-#[path = "crashes/gaps.rs"]
-mod gaps;
 #[path = "crashes/history.rs"]
 mod history;
 #[path = "crashes/nosync.rs"]

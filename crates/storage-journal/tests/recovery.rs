@@ -8,14 +8,14 @@ use storage_journal::group::GroupBuilder;
 use storage_journal::random::Random;
 use storage_journal::recovery::{self, OpenError, Start};
 use storage_journal::sim::{CrashModel, Fault, SimFs};
-use storage_journal::wal::{Clocks, Wal, WalOptions, WriteError};
+use storage_journal::wal::{Claim, Clocks, Wal, WalOptions, WriteError};
 
 /// Groups by number, each the list of its bodies.
 type Groups = BTreeMap<u64, Vec<Vec<u8>>>;
 
 fn open(sim: &SimFs, random: &mut Random) -> Result<(Wal, Groups), OpenError> {
     let start = Start {
-        options: WalOptions { segment_bytes: 64 << 10 },
+        options: WalOptions { segment_bytes: 64 << 10, ..WalOptions::default() },
         uuids: Random::new(u128::from(random.next_u64())),
         wall_ms: 1_000,
         oldest: 0,
@@ -78,7 +78,7 @@ fn write_some(wal: &mut Wal, random: &mut Random, oracle: &mut Oracle) -> bool {
     for _ in 0..random.below(20) {
         let (mut group, bodies) = random_group(random);
         if wal.wants_roll(group.length()) {
-            match wal.roll(0, Clocks::default()) {
+            match wal.roll(0, Clocks::default(), Claim::Data) {
                 Ok(()) => oracle.fixed.append(&mut unsynced),
                 Err(WriteError::Refused(_)) => continue,
                 Err(_) => return false,
@@ -237,13 +237,20 @@ fn removed_segments_stay_away_whatever_the_crash_does_to_their_names() {
             let (mut wal, shown) = open(&sim, &mut random).expect("recovers");
             oracle.check(shown, oldest_lsn);
             assert!(write_some(&mut wal, &mut random, &mut oracle));
+            if random.chance(60) {
+                wal.keep();
+            }
             if random.chance(50) {
                 let next = wal.segment() + 1;
-                wal.roll(next, Clocks::default()).expect("space");
+                wal.roll(next, Clocks::default(), Claim::Data).expect("space");
                 assert_eq!(wal.segments().range(), Some((next, next)));
                 oldest_lsn = wal.written_lsn() + 1;
                 oracle.fixed.clear();
                 oracle.written.clear();
+                if random.chance(50) {
+                    sim.die_after(random.below(12));
+                    wal.keep();
+                }
             }
             sim = sim.crash(crash_model(&mut random));
         }

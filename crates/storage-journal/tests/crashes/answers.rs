@@ -3,7 +3,6 @@
 use storage::{Appended, Committed, LogId, Mode, Op, SubmitError, Write};
 use storage_journal::sim::CrashModel;
 
-use crate::gaps;
 use crate::history::History;
 use crate::oracle::{Outcome, Verdict};
 use crate::writes::{create, durable, lazy, produced, record};
@@ -55,7 +54,7 @@ fn cases() -> Vec<Case> {
 #[test]
 fn a_negative_answer_would_be_given_again_after_any_crash() {
     // Whatever made the answer true may have waited for the disk or not.
-    let waits: &[bool] = if gaps::NEGATIVE_ANSWERS_WAIT { &[true, false] } else { &[true] };
+    let waits: &[bool] = &[true, false];
     for seed in 0..60 {
         for (wait, model) in waits.iter().flat_map(|wait| CRASHES.map(|model| (wait, model))) {
             for (made_true, asked, told) in cases() {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use storage::Engine;
-use storage::suite::Generator;
+use storage::suite::{Generator, Model};
 use storage_journal::random::Random;
 use storage_journal::sim::{CrashModel, Fault, SimFs};
 use storage_journal::vfs::Vfs;
@@ -397,18 +397,26 @@ impl History {
         }
         let count = 1 + self.random.below(3);
         for _ in 0..count {
+            // A busy engine writes groups before the one in front of them is synced.
+            let groups = if self.random.chance(30) { 2 + self.random.below(2) } else { 1 };
             let mut grown = self.oracle.model();
-            let mut writes = Vec::new();
-            for _ in 0..=self.random.below(3) {
-                let write = self.generator.write(&grown);
-                let _ = grown.apply(&write);
-                writes.push(write);
-            }
-            if self.submit(writes)? == Verdict::Poisoned {
+            let groups = (0..groups).map(|_| self.group(&mut grown)).collect();
+            if self.submit_groups(groups)?.0 == Verdict::Poisoned {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Writes for one group, and what they make of the model.
+    fn group(&mut self, grown: &mut Model) -> Vec<storage::Write> {
+        let mut writes = Vec::new();
+        for _ in 0..=self.random.below(3) {
+            let write = self.generator.write(grown);
+            let _ = grown.apply(&write);
+            writes.push(write);
+        }
+        writes
     }
 
     /// Submits writes as one group and judges the answers.
@@ -426,12 +434,25 @@ impl History {
         &mut self,
         writes: Vec<storage::Write>,
     ) -> Result<(Verdict, Vec<Outcome>), String> {
+        let (verdict, mut results) = self.submit_groups(vec![writes])?;
+        Ok((verdict, results.pop().unwrap_or_default()))
+    }
+
+    /// Submits groups, each written before the one in front of it is synced, and judges the
+    /// answers; the verdict is that of the last.
+    pub(crate) fn submit_groups(
+        &mut self,
+        groups: Vec<Vec<storage::Write>>,
+    ) -> Result<(Verdict, Vec<Vec<Outcome>>), String> {
         let Some(journal) = &self.journal else { return Err("it does not run".into()) };
         let full = self.sim.counts().full;
-        let again = writes.iter().map(copy).collect();
-        let results = journal.commit_together(again);
+        let again = groups.iter().map(|group| group.iter().map(copy).collect());
+        let results = journal.commit_overlapped(again.collect());
         let excuse = Excuse { full: self.sim.counts().full > full, failed: self.may_fail() };
-        let verdict = self.oracle.judge(&writes, &results, excuse)?;
+        let mut verdict = Verdict::Done;
+        for (writes, results) in groups.iter().zip(&results) {
+            verdict = self.oracle.judge_next(writes, results, (verdict, excuse))?;
+        }
         if verdict == Verdict::Poisoned && !self.sim.is_dead() {
             // Nothing of what may get lost is shown, and the rest stays readable.
             self.check().map_err(|told| format!("poisoned: {told}"))?;
@@ -494,7 +515,18 @@ impl History {
         match opened {
             Ok(_) => Err(format!("{place} was flipped, and it opens")),
             Err(error) if error.is_damage() && !changed => self.end_with(CrashModel::Kill),
-            Err(error) => Err(format!("{place} was flipped: {error}, changed: {changed}")),
+            Err(error) => {
+                let names = |files: &[(String, Option<Vec<u8>>)]| {
+                    files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(" ")
+                };
+                let now = data_files(&self.sim);
+                let what = now.iter().zip(&before).find(|(one, other)| one != other);
+                let what = what.map(|(one, _)| one.0.clone());
+                let (now, before) = (names(&now), names(&before));
+                Err(format!(
+                    "{place} was flipped: {error}, changed: {changed}: {what:?}: {before} -> {now}"
+                ))
+            }
         }
     }
 

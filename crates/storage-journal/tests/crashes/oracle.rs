@@ -10,8 +10,6 @@ use bytes::Bytes;
 use storage::suite::Model;
 use storage::{Committed, Engine, LogId, Mode, Offset, SubmitError, Write};
 
-use crate::gaps;
-
 /// An empty answer, or what is wrong.
 pub(crate) type Told = Result<(), String>;
 
@@ -27,9 +25,9 @@ pub(crate) struct Oracle {
     candidates: Vec<Vec<Model>>,
     /// The last candidate that was promised; a kill may not go back behind it.
     promised: usize,
-    /// The state with the group whose write or sync has failed: nobody knows what became of it,
-    /// and until the next start it is not shown.
-    limbo: Option<Vec<Model>>,
+    /// The states with the groups whose write or sync has failed, one after the other: nobody knows
+    /// what became of them, and until the next start they are not shown.
+    limbo: Vec<Vec<Model>>,
     /// Unsynced bytes were lost since the engine was open for the last time.
     lossy: bool,
     /// Everything that was ever visible.
@@ -64,7 +62,7 @@ impl Oracle {
         Self {
             candidates: vec![vec![Model::default()]],
             promised: 0,
-            limbo: None,
+            limbo: Vec::new(),
             lossy: false,
             shown: BTreeMap::new(),
             ends: BTreeMap::new(),
@@ -94,7 +92,7 @@ impl Oracle {
 
     /// The engine was opened: it must be in one of the states that are allowed, and goes on there.
     pub(crate) fn recognise(&mut self, engine: &dyn Engine, clean: bool) -> Told {
-        self.candidates.extend(self.limbo.take());
+        self.candidates.append(&mut self.limbo);
         let first = if self.lossy { 0 } else { self.promised };
         let mut told = None;
         let mut found = Vec::new();
@@ -124,26 +122,33 @@ impl Oracle {
     }
 
     /// A group of writes was answered; the answers must be what one of the states would give.
-    pub(crate) fn judge(
+    ///
+    /// `before` is the verdict about a group that was handed in together with it.
+    pub(crate) fn judge_next(
         &mut self,
         writes: &[Write],
         results: &[Outcome],
-        excuse: Excuse,
+        (before, excuse): (Verdict, Excuse),
     ) -> Result<Verdict, String> {
-        let states = self.now().iter().map(|model| Fold::of(model.clone(), writes, results));
-        let states: Vec<_> = states.collect();
+        let base = self.limbo.last().filter(|_| before == Verdict::Poisoned);
+        let base = base.map_or(self.now(), Vec::as_slice);
+        let states: Vec<_> =
+            base.iter().map(|model| Fold::of(model.clone(), writes, results)).collect();
         let told = |answer: SubmitError| {
             states.iter().any(|state: &Fold| state.refused(&answer) == results)
         };
         let all = |answer: SubmitError| results.iter().all(|one| *one == Err(answer.clone()));
         let full = results.contains(&Err(SubmitError::Full));
         let poisoned = results.contains(&Err(SubmitError::Poisoned));
-        if full && !excuse.full || poisoned && !excuse.failed {
+        // What fails before anything is written is refused as on a full disk.
+        let excused = excuse.full || excuse.failed;
+        if full && !excused || poisoned && !excuse.failed {
             return Err(format!("told {results:?} by a good disk"));
         }
-        if poisoned && (told(SubmitError::Poisoned) || all(SubmitError::Poisoned)) {
-            if self.limbo.is_none() {
-                self.limbo = Some(states.into_iter().map(|state| state.planned).collect());
+        let lost = states.iter().any(|state: &Fold| state.poisoned(results) == results);
+        if poisoned && (lost || all(SubmitError::Poisoned)) {
+            if self.limbo.is_empty() || before == Verdict::Poisoned {
+                self.limbo.push(states.into_iter().map(|state| state.done).collect());
             }
             return Ok(Verdict::Poisoned);
         }
@@ -154,6 +159,10 @@ impl Oracle {
         if good.is_empty() {
             let wanted = bad.first().map(|state| &state.expected);
             return Err(format!("told {results:?}, wanted {wanted:?}"));
+        }
+        if before == Verdict::Poisoned {
+            // Refusals only, in the light of a group that is lost.
+            return Ok(before);
         }
         let waits = good.iter().any(|state| state.waits);
         self.candidates.push(good.into_iter().map(|state| state.done).collect());
@@ -205,13 +214,13 @@ pub(crate) fn copy(write: &Write) -> Write {
 
 /// What a group of writes does to a state, in the light of what each was told.
 struct Fold {
-    /// The state after all that it can take.
-    planned: Model,
     /// What each write should be told.
     expected: Vec<Outcome>,
     /// The state after the writes that were not refused for want of space.
     done: Model,
-    /// The answers are those that `done` has given.
+    /// What `done` has answered to those.
+    answers: Vec<Outcome>,
+    /// They were told that.
     fits: bool,
     /// One of them is answered only when it is synced.
     waits: bool,
@@ -229,9 +238,21 @@ impl Fold {
         let fits = writes.len() == results.len() && answers == told;
         let waits = taken.iter().zip(&answers).any(|(write, answer)| match answer {
             Ok(_) => done.waits(write),
-            Err(_) => gaps::NEGATIVE_ANSWERS_WAIT && write.mode == Mode::Durable,
+            // What a refusal has seen is durable before it is told (storage rule 3).
+            Err(_) => write.mode == Mode::Durable,
         });
-        Self { planned, expected, done, fits, waits }
+        Self { expected, done, answers, fits, waits }
+    }
+
+    /// What they are told when the group is lost: some may have found no space before.
+    fn poisoned(&self, results: &[Outcome]) -> Vec<Outcome> {
+        let mut answers = self.answers.iter().cloned();
+        let lost = |answer: Outcome| answer.and(Err(SubmitError::Poisoned));
+        let each = results.iter().map(|told| match told {
+            told if *told == FULL => Some(FULL),
+            _ => answers.next().map(lost),
+        });
+        each.flatten().collect()
     }
 
     /// What they are told when the group fails for that reason.

@@ -1,0 +1,381 @@
+//! The queue before the lane: two rings, and what the lane's thread does next.
+//!
+//! ```text
+//!  control  writes that only free: drained first, with bounds of their own
+//!  data     everything else, and control writes that must not overtake it
+//! ```
+//!
+//! A group is filled to about a megabyte. Writes that nobody waits for gather for a moment. While
+//! a sync is under way the lane is only woken for enough to be worth a group.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use storage::{Done, Health, SubmitError, Write};
+
+use crate::assay::{Assay, Touched};
+use crate::flight::Batch;
+use crate::lane::{Lane, Signals};
+use crate::meters::{Meters, Queued};
+use crate::options::Options;
+use crate::view::View;
+
+/// A group is not filled beyond this, so that the first in it does not wait for the last.
+const GROUP_BYTES: usize = 1 << 20;
+/// While a sync is under way, less than this is not worth a group: more will have come when it has
+/// returned.
+const OVERLAP_BYTES: usize = 256 << 10;
+/// How long a group waits for more when syncs are slow, at most.
+const LINGER: Duration = Duration::from_micros(500);
+/// It waits on only while something came within this time.
+const LINGER_STEP: Duration = Duration::from_micros(100);
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    options: Options,
+    signals: Arc<Signals>,
+    view: Arc<View>,
+    rings: Mutex<Rings>,
+    wake: Condvar,
+}
+
+struct Waiting {
+    write: Write,
+    done: Done,
+    assay: Assay,
+}
+
+#[derive(Default)]
+struct Rings {
+    control: VecDeque<Waiting>,
+    data: VecDeque<Waiting>,
+    /// What the writes in `data` touch.
+    touched: Touched,
+    /// Control writes among `data`.
+    held_back: usize,
+    /// Bytes of both rings.
+    waiting_bytes: usize,
+    /// Bytes of writes that wait or are being committed, by kind.
+    data_bytes: usize,
+    control_bytes: usize,
+    /// Writes in both rings that somebody waits for.
+    urgent: usize,
+    /// When the first write of those that wait came.
+    since: Option<Instant>,
+    /// Writes of the last group.
+    last_taken: usize,
+    /// The sync that was handed over has returned.
+    landed: bool,
+    closed: bool,
+    asleep: Option<Sleep>,
+}
+
+/// What the sleeping lane is woken for.
+#[derive(Clone, Copy, Debug)]
+enum Sleep {
+    /// Enough for a group beside the sync that is under way.
+    Much,
+    /// Whatever comes.
+    Any,
+    /// What somebody waits for, or half a group: it will look at the rest in time by itself.
+    Urgent,
+}
+
+impl std::fmt::Debug for Rings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("Rings");
+        debug.field("control", &self.control.len()).field("data", &self.data.len());
+        debug.field("waiting_bytes", &self.waiting_bytes);
+        debug.field("closed", &self.closed).finish_non_exhaustive()
+    }
+}
+
+/// What the lane's thread does next.
+enum Turn {
+    Commit(Batch),
+    /// The sync that was handed over has returned.
+    Land,
+    /// Nothing came for that long.
+    Idle,
+    Close,
+}
+
+/// What the lane waits for.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    /// At most so long; `None` waits for ever.
+    patience: Option<Duration>,
+    /// A sync is under way.
+    in_flight: bool,
+    /// Syncs are slow: let a group grow if writes are arriving.
+    linger: bool,
+}
+
+impl Feed {
+    pub(crate) fn new(options: Options, signals: Arc<Signals>, view: Arc<View>) -> Self {
+        Self { options, signals, view, rings: Mutex::default(), wake: Condvar::new() }
+    }
+
+    fn rings(&self) -> MutexGuard<'_, Rings> {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands in a write; refused at once when nothing can come of it.
+    pub(crate) fn submit(&self, write: Write, done: Done) {
+        let assay = Assay::of(&write);
+        match self.signals.pressure.health() {
+            Health::Good => {}
+            Health::Full if assay.control => {}
+            Health::Full => {
+                Meters::count(&self.signals.meters.refused_full);
+                return done(Err(SubmitError::Full));
+            }
+            Health::Poisoned => return done(Err(SubmitError::Poisoned)),
+        }
+        let mut rings = self.rings();
+        if rings.closed {
+            drop(rings);
+            return done(Err(SubmitError::Poisoned));
+        }
+        // One write is taken whatever its size, or it could never be.
+        let (bytes, limit) = match assay.control {
+            true => (&mut rings.control_bytes, self.options.pending_bytes / 4),
+            false => (&mut rings.data_bytes, self.options.pending_bytes),
+        };
+        if *bytes > 0 && *bytes + assay.bytes > limit {
+            drop(rings);
+            Meters::count(&self.signals.meters.refused_busy);
+            return done(Err(SubmitError::Busy));
+        }
+        *bytes += assay.bytes;
+        rings.push(Waiting { write, done, assay });
+        self.tell_pending(&rings);
+        if rings.wakes() {
+            rings.asleep = None;
+            drop(rings);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Nothing is taken from now on.
+    pub(crate) fn close(&self) {
+        self.rings().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// The sync that was handed over has returned.
+    pub(crate) fn landed(&self) {
+        let mut rings = self.rings();
+        rings.landed = true;
+        if rings.asleep.take().is_some() {
+            drop(rings);
+            self.wake.notify_one();
+        }
+    }
+
+    /// What waits.
+    pub(crate) fn queued(&self) -> Queued {
+        let rings = self.rings();
+        Queued {
+            data_writes: rings.data.len(),
+            data_bytes: rings.data_bytes,
+            control_writes: rings.control.len(),
+            control_bytes: rings.control_bytes,
+        }
+    }
+
+    fn tell_pending(&self, rings: &Rings) {
+        let bytes = (rings.data_bytes + rings.control_bytes) as u64;
+        self.view.counters.pending_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The lane's thread.
+    pub(crate) fn run(&self, mut lane: Lane) {
+        loop {
+            let wait = Wait {
+                patience: lane.patience(Instant::now()),
+                in_flight: lane.is_in_flight(),
+                linger: lane.wants_linger(),
+            };
+            match self.next(wait, lane.take_finished()) {
+                Turn::Commit(batch) => lane.commit(batch),
+                Turn::Land => lane.land(),
+                Turn::Idle => lane.tick(Instant::now()),
+                Turn::Close => return lane.close(),
+            }
+        }
+    }
+
+    fn next(&self, wait: Wait, finished: (usize, usize)) -> Turn {
+        let deadline = wait.patience.map(|patience| Instant::now() + patience);
+        let mut rings = self.rings();
+        rings.finish(finished);
+        self.tell_pending(&rings);
+        if !wait.in_flight {
+            rings.landed = false;
+        }
+        loop {
+            if wait.in_flight && rings.landed {
+                rings.landed = false;
+                return Turn::Land;
+            }
+            let ready_at = rings.ready_at(wait.in_flight, self.options.lazy_interval);
+            let now = Instant::now();
+            if rings.closed && rings.is_empty() {
+                return Turn::Close;
+            }
+            if rings.closed && !wait.in_flight || ready_at.is_some_and(|ready| ready <= now) {
+                if wait.linger && rings.are_arriving() {
+                    rings = self.linger(rings);
+                }
+                return Turn::Commit(rings.take());
+            }
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                rings.shrink();
+                return Turn::Idle;
+            }
+            let until = [deadline, ready_at].into_iter().flatten().min();
+            rings.asleep = Some(match (wait.in_flight, ready_at) {
+                (true, _) => Sleep::Much,
+                (false, None) => Sleep::Any,
+                (false, Some(_)) => Sleep::Urgent,
+            });
+            rings = match until {
+                None => self.wake.wait(rings).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(now);
+                    let waited = self.wake.wait_timeout(rings, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+            rings.asleep = None;
+        }
+    }
+
+    /// Lets a group grow while writes are arriving.
+    fn linger<'a>(&'a self, mut rings: MutexGuard<'a, Rings>) -> MutexGuard<'a, Rings> {
+        let started = Instant::now();
+        loop {
+            let before = rings.waiting_bytes;
+            if before >= GROUP_BYTES || started.elapsed() >= LINGER || rings.closed {
+                break;
+            }
+            rings.asleep = Some(Sleep::Much);
+            let waited = self.wake.wait_timeout(rings, LINGER_STEP);
+            rings = waited.unwrap_or_else(PoisonError::into_inner).0;
+            rings.asleep = None;
+            if rings.waiting_bytes == before {
+                break;
+            }
+        }
+        Meters::count(&self.signals.meters.lingered);
+        rings
+    }
+}
+
+impl Rings {
+    fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.data.is_empty()
+    }
+
+    /// Whether more than one writer is at work.
+    fn are_arriving(&self) -> bool {
+        self.last_taken > 1 || self.control.len() + self.data.len() > 1
+    }
+
+    fn wakes(&self) -> bool {
+        match self.asleep {
+            None => false,
+            Some(Sleep::Any) => true,
+            Some(Sleep::Much) => self.waiting_bytes >= OVERLAP_BYTES,
+            Some(Sleep::Urgent) => self.urgent > 0 || self.waiting_bytes >= GROUP_BYTES / 2,
+        }
+    }
+
+    /// Gives the memory of a burst back.
+    fn shrink(&mut self) {
+        for ring in [&mut self.control, &mut self.data] {
+            if ring.capacity() > 1024 {
+                ring.shrink_to(64);
+            }
+        }
+    }
+
+    fn push(&mut self, waiting: Waiting) {
+        let Assay { bytes, control, lazy } = waiting.assay;
+        self.waiting_bytes += bytes;
+        self.urgent += usize::from(!lazy);
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+        }
+        if control && (self.data.is_empty() || !self.touched.holds_back(&waiting.write)) {
+            self.control.push_back(waiting);
+        } else {
+            self.held_back += usize::from(control);
+            self.touched.add(&waiting.write);
+            self.data.push_back(waiting);
+        }
+    }
+
+    /// From when on what waits makes a group; `None` while there is nothing, or not enough.
+    fn ready_at(&self, in_flight: bool, lazy: Duration) -> Option<Instant> {
+        let since = self.since?;
+        if in_flight {
+            return (self.waiting_bytes >= OVERLAP_BYTES).then_some(since);
+        }
+        let much = self.urgent > 0 || self.waiting_bytes >= GROUP_BYTES / 2;
+        Some(if much { since } else { since + lazy })
+    }
+
+    /// The next group's writes: first those that only free.
+    fn take(&mut self) -> Batch {
+        let mut batch = Batch { since: self.since, ..Batch::default() };
+        while batch.fits(self.control.front())
+            && let Some(waiting) = self.control.pop_front()
+        {
+            self.hand_out(waiting, &mut batch);
+        }
+        if self.waiting_bytes <= GROUP_BYTES && self.held_back == 0 {
+            self.touched.clear();
+            while let Some(waiting) = self.data.pop_front() {
+                self.hand_out(waiting, &mut batch);
+            }
+        }
+        while batch.fits(self.data.front())
+            && let Some(next) = self.data.front()
+            // Only the first writes of a group count as freeing ones.
+            && !(next.assay.control && batch.controls < batch.writes.len())
+            && let Some(waiting) = self.data.pop_front()
+        {
+            self.touched.take(&waiting.write);
+            self.held_back -= usize::from(waiting.assay.control);
+            self.hand_out(waiting, &mut batch);
+        }
+        self.since = (!self.is_empty()).then(Instant::now);
+        self.last_taken = batch.writes.len();
+        batch.more = self.waiting_bytes >= OVERLAP_BYTES;
+        batch
+    }
+
+    fn hand_out(&mut self, waiting: Waiting, batch: &mut Batch) {
+        self.waiting_bytes -= waiting.assay.bytes;
+        self.urgent -= usize::from(!waiting.assay.lazy);
+        batch.push((waiting.write, waiting.done), waiting.assay);
+    }
+
+    /// Bytes of writes that were answered are free again.
+    fn finish(&mut self, (data, control): (usize, usize)) {
+        self.data_bytes = self.data_bytes.saturating_sub(data);
+        self.control_bytes = self.control_bytes.saturating_sub(control);
+    }
+}
+
+impl Batch {
+    fn fits(&self, next: Option<&Waiting>) -> bool {
+        let bytes = self.data_bytes + self.control_bytes;
+        next.is_some_and(|next| bytes == 0 || bytes + next.assay.bytes <= GROUP_BYTES)
+    }
+}

@@ -1,0 +1,103 @@
+//! How long syncs take: what is slow for this disk, and what is unusual.
+
+use std::time::{Duration, Instant};
+
+use crate::meters::Meters;
+
+/// Syncs that are remembered.
+const WINDOW: usize = 32;
+/// From this median on it pays to wait for more writes before a sync.
+const SLOW: Duration = Duration::from_millis(2);
+/// A sync is never unusual below this.
+const UNUSUAL: Duration = Duration::from_millis(20);
+/// Nor below so many times the median.
+const UNUSUAL_TIMES: u32 = 20;
+/// Unusual syncs are logged at most this often.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    recent: Vec<Duration>,
+    next: usize,
+    median: Duration,
+    last_unusual: Option<Instant>,
+    logged: Option<Instant>,
+}
+
+impl Pace {
+    /// Takes note of a sync.
+    pub(crate) fn note(&mut self, time: Duration, meters: &Meters, zeroing: bool) {
+        meters.syncs.record_time(time);
+        self.judge(time, meters, zeroing);
+        if let Some(place) = self.recent.get_mut(self.next) {
+            *place = time;
+        } else {
+            self.recent.push(time);
+        }
+        self.next = (self.next + 1) % WINDOW;
+        if self.next.is_multiple_of(8) || self.recent.len() < 8 {
+            let mut sorted = self.recent.clone();
+            sorted.sort_unstable();
+            self.median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+        }
+    }
+
+    /// Whether the disk is one whose syncs are worth waiting for company.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.recent.len() >= 8 && self.median > SLOW
+    }
+
+    fn judge(&mut self, time: Duration, meters: &Meters, zeroing: bool) {
+        if time < UNUSUAL.max(self.median * UNUSUAL_TIMES) || self.recent.len() < 8 {
+            return;
+        }
+        Meters::count(&meters.slow_syncs);
+        let now = Instant::now();
+        let since_last = self.last_unusual.replace(now).map(|last| now - last);
+        if self.logged.is_some_and(|logged| now - logged < LOG_INTERVAL) {
+            return;
+        }
+        self.logged = Some(now);
+        let draining = meters.draining.load(std::sync::atomic::Ordering::Relaxed);
+        let group_bytes = meters.last_group_bytes();
+        tracing::warn!(
+            took_ms = time.as_millis(),
+            usual_us = self.median.as_micros(),
+            group_bytes,
+            zeroing,
+            draining,
+            seconds_since_last = since_last.map(|since| since.as_secs()),
+            "a sync of the journal took unusually long"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_slow_by_its_median_and_a_sync_unusual_beside_it() {
+        let meters = Meters::default();
+        let mut pace = Pace::default();
+        let slow = |meters: &Meters| meters.read().slow_syncs;
+        for _ in 0..100 {
+            pace.note(Duration::from_millis(1), &meters, false);
+        }
+        assert!(!pace.is_slow());
+        pace.note(Duration::from_millis(19), &meters, false);
+        assert_eq!(slow(&meters), 0);
+        pace.note(Duration::from_millis(21), &meters, false);
+        assert_eq!(slow(&meters), 1);
+        for _ in 0..100 {
+            pace.note(Duration::from_millis(5), &meters, false);
+        }
+        assert!(pace.is_slow());
+        pace.note(Duration::from_millis(99), &meters, false);
+        assert_eq!(slow(&meters), 1, "twenty times what is usual");
+        pace.note(Duration::from_millis(101), &meters, false);
+        assert_eq!(slow(&meters), 2);
+        assert_eq!(meters.read().sync_ns.count, 204);
+    }
+}
