@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use hashbrown::HashMap;
+use model::budget::{Budget, Class};
 use model::filter::Filter;
 use model::record::Space;
 use model::subject::Subject;
@@ -13,11 +14,14 @@ use protocol::Message;
 /// Most last values of a node.
 pub(crate) const LAST_VALUES_MAX: usize = 10_000_000;
 /// Most bytes of them.
-pub(crate) const LAST_BYTES_MAX: usize = 4 << 30;
+const LAST_BYTES_MAX: usize = 4 << 30;
+/// The part of the memory budget that they may take, in percent.
+const BUDGET_SHARE: u64 = 25;
 
 #[derive(Debug)]
 pub(crate) struct LastValues {
     bytes_max: usize,
+    budget: Arc<Budget>,
     next_order: AtomicU64,
     values: RwLock<Values>,
 }
@@ -51,9 +55,10 @@ pub(crate) struct Page {
 }
 
 impl LastValues {
-    /// None yet; `bytes_max` of them may be kept.
-    pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, next_order: AtomicU64::new(0), values: RwLock::default() }
+    /// None yet; what they take is accounted for here.
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        let bytes_max = budget.share(BUDGET_SHARE, LAST_BYTES_MAX);
+        Self { bytes_max, budget, next_order: AtomicU64::new(0), values: RwLock::default() }
     }
 
     /// The place of a publish among all that set or clear last values.
@@ -93,6 +98,7 @@ impl LastValues {
             values.bytes -= size(&old);
             values.count -= 1;
         }
+        self.budget.set(Class::State, values.bytes as u64);
         true
     }
 
@@ -138,11 +144,6 @@ impl LastValues {
         }
         page.more_after = None;
         page
-    }
-
-    /// Bytes of them.
-    pub(crate) fn bytes(&self) -> usize {
-        self.values.read().expect("no panic under this lock").bytes
     }
 
     /// How many there are.

@@ -9,7 +9,7 @@
 //! sessions     durable sessions: cursors, claims, takeover, wills
 //! queues       references handed to consumers one by one
 //! retention    what goes out of sight, and the tick that sees to it; compaction: by key;
-//!              purge: by request
+//!              purge: by request; holders: what may be held beyond it
 //! pressure     no room on the disk or in memory: who is refused, who waits (parked)
 //! burial       what queues give up, sent to where their dead letters go
 //! objects      streams, spaces, queues and bindings made and removed
@@ -27,6 +27,7 @@ mod compaction;
 mod completion;
 mod conns;
 mod desk;
+mod holders;
 mod home;
 mod last_values;
 mod message;
@@ -52,6 +53,7 @@ mod views;
 
 pub use completion::Completion;
 pub use desk::Desk;
+pub use holders::Loss;
 pub use open::{Broker, DefaultStream, OpenError, Options, Protocols, cluster_id};
 pub use port::{Mail, Port};
-pub use stats::BrokerStats;
+pub use stats::{BrokerStats, Entry};

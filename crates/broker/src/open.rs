@@ -1,5 +1,6 @@
 //! The broker's start: everything that lasts is taken back from the engine.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -22,8 +23,9 @@ use thiserror::Error;
 use crate::alias::Aliases;
 use crate::compaction::Compactions;
 use crate::desk::{Desk, Routes};
+use crate::holders::{Holders, Loss};
 use crate::home::Home;
-use crate::last_values::{LAST_BYTES_MAX, LastValues};
+use crate::last_values::LastValues;
 use crate::modules::Modules;
 use crate::objects::read_subscription;
 use crate::parked::Parked;
@@ -44,8 +46,6 @@ pub(crate) const DEFAULT_STREAM: &[u8] = b"_default";
 /// Records that only queues refer to.
 pub(crate) const SPOOL: &[u8] = b"_spool";
 const SPOOL_LOGS: u32 = 4;
-/// The part of the memory budget that last values may take, in percent.
-const LAST_VALUES_SHARE: u64 = 25;
 /// Rows that the start reads at a time.
 const PAGE: usize = 10_000;
 
@@ -153,6 +153,7 @@ impl Broker {
         let mut catalogue = Catalogue::new();
         each_row(&*engine, table::CATALOGUE, |key, value| catalogue.restore(&key, value).is_ok())?;
         let mut random = options.seed;
+        let budget = options.budget;
         let default = options.default_stream;
         let default_row = system_stream(
             &engine,
@@ -176,10 +177,10 @@ impl Broker {
             node: options.node,
             router: RwLock::new(Router::default()),
             epoch: AtomicU64::new(1),
-            last_values: LastValues::new(options.budget.share(LAST_VALUES_SHARE, LAST_BYTES_MAX)),
+            last_values: LastValues::new(budget.clone()),
             aliases: Aliases::new(crate::state::next_random(&mut random)),
             counters: Counters::default(),
-            pressure: Arc::new(Pressure::new(options.budget)),
+            pressure: Arc::new(Pressure::new(budget.clone())),
             workers: AtomicU16::new(1),
             default_home,
             protocols: options.protocols,
@@ -190,7 +191,7 @@ impl Broker {
             catalogue,
             conns: crate::conns::Conns::default(),
             sessions: Sessions::default(),
-            queues: Queues::default(),
+            queues: Queues::new(budget),
             waiters: crate::read::Waiters::default(),
             timers: Timers::default(),
             modules: Modules::new(options.modules),
@@ -203,6 +204,7 @@ impl Broker {
             ticks: 0,
             expired_upto: None,
             compactions: Compactions::default(),
+            holders: Holders::default(),
             parked: Parked::default(),
             reason: None,
         };
@@ -225,7 +227,12 @@ impl Broker {
     /// The desk of one worker.
     pub fn desk(self: &Arc<Self>, worker: u16) -> Desk {
         self.shared.workers.fetch_max(worker + 1, Ordering::Relaxed);
-        Desk { broker: self.clone(), worker, routes: Routes::default() }
+        Desk {
+            broker: self.clone(),
+            worker,
+            routes: Routes::default(),
+            congestion: Cell::default(),
+        }
     }
 
     /// Counters and sizes.
@@ -238,6 +245,11 @@ impl Broker {
         set(&counters.sessions, core.sessions.len());
         set(&counters.waiting_reads, core.waiters.len());
         counters.read()
+    }
+
+    /// What sessions and queues lost because they held too much, the most first.
+    pub fn losses(&self, most: usize) -> Vec<Loss> {
+        self.lock().losses(most)
     }
 
     /// Why publishing is refused at present, in words.

@@ -21,8 +21,9 @@ use crate::state::Core;
 use crate::stats::set;
 use crate::turn::Turn;
 
-/// Ticks in a row that an engine which refused a write must say that all is well.
-const QUIET_TICKS: u8 = 2;
+/// Looks in a row at which an engine that refused a write, and never said that it is full, must say
+/// that all is well.
+const QUIET: u8 = 5;
 
 /// What is known of the node's room.
 #[derive(Debug)]
@@ -30,8 +31,10 @@ pub(crate) struct Pressure {
     pub(crate) budget: Arc<Budget>,
     /// [`Health`] as last known.
     health: AtomicU8,
-    /// Ticks since the last write that was refused for want of room.
+    /// Looks since the last write that was refused for want of room.
     quiet: AtomicU8,
+    /// The engine itself said that it is full.
+    said_full: AtomicBool,
     /// Memory went over the mark and has not come down far enough yet.
     crowded: AtomicBool,
     /// What sessions are to know.
@@ -51,6 +54,7 @@ impl Pressure {
             budget,
             health: AtomicU8::new(GOOD),
             quiet: AtomicU8::new(0),
+            said_full: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             told: AtomicBool::new(false),
             places: AtomicU64::new(0),
@@ -120,12 +124,13 @@ impl Pressure {
             Health::Poisoned => STOPPED_FOR_GOOD,
         };
         if said > GOOD {
-            self.quiet.store(0, Ordering::Relaxed);
+            self.said_full.store(true, Ordering::Relaxed);
             self.health.fetch_max(said, Ordering::Relaxed);
-        } else if self.health.load(Ordering::Relaxed) == FULL_FOR_NOW
-            && self.quiet.fetch_add(1, Ordering::Relaxed) + 1 >= QUIET_TICKS
-        {
-            self.health.store(GOOD, Ordering::Relaxed);
+        } else if self.health.load(Ordering::Relaxed) == FULL_FOR_NOW {
+            let quiet = self.quiet.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            if quiet >= QUIET || self.said_full.swap(false, Ordering::Relaxed) {
+                self.health.store(GOOD, Ordering::Relaxed);
+            }
         }
         let level = self.budget.level();
         if level >= Level::Refuse {
@@ -187,11 +192,8 @@ impl Core {
         budget.set(Class::Lane, stats.pending_bytes);
         budget.set(Class::TailCache, figure("tail_cache_bytes"));
         budget.set(Class::IndexCache, figure("index_cache_bytes"));
-        budget.set(Class::Names, names as u64 + figure("names_bytes"));
+        budget.set(Class::Names, names as u64);
         budget.set(Class::Cursors, cursors as u64);
-        budget.set(Class::Queues, self.queues.memory() as u64);
-        let values = turn.shared.last_values.bytes() as u64;
-        budget.set(Class::State, values + figure("state_bytes"));
         budget.set(Class::Inbound, self.parked.bytes() as u64);
         set(&counters.parked, self.parked.len());
     }

@@ -30,8 +30,11 @@ mod item;
 mod settling;
 mod timing;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hashbrown::HashMap;
+use model::budget::{Budget, Class};
 use protocol::{ConnId, Overflow, QueueDeclaration, QueueStatus};
 use storage::{LogId, Op, Released};
 
@@ -49,6 +52,8 @@ const TRANSIENT: u64 = 1 << 63;
 const HELD_MAX: usize = 100_000_000;
 /// Memory of messages that live in queues alone, over all queues; beyond it they are refused.
 const TRANSIENT_BYTES_MAX: usize = 1 << 30;
+/// The part of the memory budget that they may take, in percent.
+const TRANSIENT_SHARE: u64 = 50;
 /// Most places that one operation settles or releases.
 const PLACES_MAX: usize = 65_536;
 
@@ -143,18 +148,43 @@ pub(crate) struct Queues {
     transient_bytes: usize,
     /// Messages in all queues, delivered ones included.
     held: usize,
+    /// Bytes of messages that durable queues keep besides, when that was last added up.
+    resident: usize,
+    budget: Arc<Budget>,
     graves: Graveyard,
 }
 
 impl Queues {
+    /// No queues yet; what their messages take is accounted for here.
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, ..Self::default() }
+    }
+
+    /// Memory that messages may take that live in queues alone.
+    fn transient_max(&self) -> usize {
+        self.budget.share(TRANSIENT_SHARE, TRANSIENT_BYTES_MAX)
+    }
+
+    /// Adds up what durable queues keep in memory.
+    pub(crate) fn add_up(&mut self) {
+        let durable = self.map.iter().filter(|(id, _)| is_durable(**id));
+        self.resident = durable.map(|(_, queue)| queue.backlog.resident()).sum();
+        self.account();
+    }
+
+    /// Tells the budget what messages take at present.
+    fn account(&self) {
+        self.budget.set(Class::Queues, self.memory() as u64);
+    }
+
     /// Whether queues take more messages.
     pub(crate) fn have_room(&self) -> bool {
-        self.held < HELD_MAX && self.transient_bytes < TRANSIENT_BYTES_MAX
+        self.held < HELD_MAX && self.transient_bytes < self.transient_max()
     }
 
     /// Bytes that messages in queues take in memory, about.
     pub(crate) fn memory(&self) -> usize {
-        self.transient_bytes + self.held * size_of::<Item>()
+        self.transient_bytes + self.held * size_of::<Item>() + self.resident
     }
 
     pub(crate) fn id(&self, name: &Bytes) -> Option<u64> {
@@ -215,15 +245,24 @@ impl Queues {
         ops
     }
 
+    /// Drops the messages that wait in a queue and whose record is lost to it; the engine knows.
+    pub(crate) fn lose(&mut self, id: u64, is_lost: &dyn Fn(LogId, u64) -> bool) {
+        let Some(queue) = self.map.get_mut(&id) else { return };
+        for item in queue.backlog.take_lost(is_lost) {
+            self.gone(id, &item);
+        }
+    }
+
     /// Room for a message that is about to be put into a queue; `false` when there is none.
     fn hold(&mut self, item: &Item) -> bool {
         if item.place().is_none() {
-            if self.transient_bytes + item.cost() > TRANSIENT_BYTES_MAX {
+            if self.transient_bytes + item.cost() > self.transient_max() {
                 return false;
             }
             self.transient_bytes += item.cost();
         }
         self.held += 1;
+        self.account();
         true
     }
 
@@ -238,6 +277,7 @@ impl Queues {
                 }
             }
         }
+        self.account();
     }
 
     /// A message has left its queue, and the engine is to be told soon.

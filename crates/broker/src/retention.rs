@@ -67,6 +67,8 @@ impl Core {
             turn.shared.reroute(|router| router.sweep_leases(turn.now.unix_ms));
         }
         turn.shared.last_values.sweep();
+        self.hold_to_quotas(turn);
+        self.queues.add_up();
         self.sessions.mark_followers();
         self.flush(turn);
     }

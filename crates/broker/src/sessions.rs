@@ -132,6 +132,35 @@ impl Cursor {
         CursorState { floor, done, pending: Vec::new() }
     }
 
+    /// The first record that it holds.
+    pub(crate) fn floor(&self, processed: u64) -> u64 {
+        let position = if self.following { self.next.max(processed) } else { self.next };
+        let others = [
+            self.inflight.first().copied(),
+            self.returned.first().copied(),
+            self.pending.front().map(|(offset, ..)| *offset),
+        ];
+        others.into_iter().flatten().fold(position, u64::min)
+    }
+
+    /// Lets go of everything below an offset; how many records it was not done with, and how many
+    /// of these were with the owner.
+    fn lose(&mut self, to: u64, processed: u64) -> (u64, u32) {
+        let floor = self.floor(processed);
+        if to <= floor {
+            return (0, 0);
+        }
+        let lost = (to - floor).saturating_sub(self.done.range(floor..to).count() as u64);
+        let before = self.inflight.len();
+        self.inflight = self.inflight.split_off(&to);
+        let with_owner = u32::try_from(before - self.inflight.len()).unwrap_or(u32::MAX);
+        self.returned = self.returned.split_off(&to);
+        self.pending.retain(|(offset, ..)| *offset >= to);
+        self.pending_bytes = self.pending.iter().map(|(_, m, _)| m.record.size()).sum();
+        self.next = self.next.max(to);
+        (lost, with_owner)
+    }
+
     /// Whether the session has yet to come to an offset.
     fn is_ahead(&self, offset: u64) -> bool {
         !self.following && self.next <= offset
@@ -183,6 +212,10 @@ impl Sessions {
 
     pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Session> {
         self.map.get_mut(&id).map(Box::as_mut)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Session)> {
+        self.map.iter().map(|(id, session)| (*id, session.as_ref()))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Session)> {
@@ -310,6 +343,14 @@ impl Session {
         }
         let wants = |n: &&u32| self.subscriptions.get(*n).is_none_or(|s| !s.skip_own);
         matched(numbers.as_slice().iter().filter(wants).copied().collect())
+    }
+
+    /// Lets go of what it awaits of a log below an offset; how many records that were.
+    pub(crate) fn lose(&mut self, log: LogId, to: u64, processed: u64) -> u64 {
+        let Some(cursor) = self.cursors.get_mut(&log) else { return 0 };
+        let (lost, with_owner) = cursor.lose(to, processed);
+        self.outstanding = self.outstanding.saturating_sub(with_owner);
+        lost
     }
 
     fn has_room(&self) -> bool {

@@ -8,6 +8,7 @@ use storage::{LogId, Mode, Op};
 use crate::compaction::Compactions;
 use crate::completion::{Completion, Step};
 use crate::conns::Conns;
+use crate::holders::Holders;
 use crate::modules::Modules;
 use crate::parked::Parked;
 use crate::queues::Queues;
@@ -64,6 +65,7 @@ pub(crate) struct Core {
     /// The stream up to which age was applied in this round.
     pub(crate) expired_upto: Option<bytes::Bytes>,
     pub(crate) compactions: Compactions,
+    pub(crate) holders: Holders,
     /// Publishes that wait for room.
     pub(crate) parked: Parked,
     /// Why publishing was refused when that was last looked at.

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[doc = $help:literal])+ $name:ident),* $(,)?) => {
         /// Counters since the start, and sizes as they are.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct BrokerStats {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $help])+ pub $name: u64,)*
         }
 
         #[derive(Debug, Default)]
@@ -22,12 +22,36 @@ macro_rules! counters {
         }
 
         impl BrokerStats {
-            /// Names and values, for the metrics page.
-            pub fn entries(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name),)*]
+            /// Names, what they are, and values, for the metrics page.
+            pub fn entries(&self) -> Vec<Entry> {
+                vec![$(Entry::new(stringify!($name), concat!($($help),+), self.$name),)*]
             }
         }
     };
+}
+
+/// One number for the metrics page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// A sentence about it.
+    pub about: String,
+    /// It goes up and down.
+    pub is_gauge: bool,
+    /// The number.
+    pub value: u64,
+}
+
+impl Entry {
+    fn new(name: &'static str, help: &str, value: u64) -> Self {
+        let help = help.trim().trim_end_matches('.');
+        let (about, is_gauge) = match help.strip_suffix(", gauge") {
+            Some(about) => (about, true),
+            None => (help, false),
+        };
+        Self { name, about: format!("{about}."), is_gauge, value }
+    }
 }
 
 counters! {

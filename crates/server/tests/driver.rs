@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use model::budget::Class;
 use server::driver::Ending;
 use toy::{Server, Slow, Toy, frame};
 
@@ -49,7 +50,7 @@ impl Client {
     }
 }
 
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "{what} did not come true");
@@ -336,6 +337,69 @@ fn connections_above_the_limit_are_refused_and_places_become_free() {
         client.socket.write_all(&frame(b'E', b"in")).is_ok()
             && client.socket.read(&mut [0; 1]).is_ok_and(|count| count == 1)
     });
+    server.stop();
+}
+
+#[test]
+fn sessions_are_told_when_publishing_is_refused_and_when_it_is_not() {
+    let server = Server::start(2, Toy::default());
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(&server)).collect();
+    for client in &mut clients {
+        client.send(b'E', b"in").receive();
+    }
+    for pressed in [true, false] {
+        server.press(pressed);
+        for client in &mut clients {
+            client.send(b'E', b"x");
+            let mut got = [client.receive(), client.receive()];
+            got.sort();
+            assert_eq!(got, [(b'E', b"x".to_vec()), (b'N', vec![u8::from(pressed)])]);
+        }
+        let mut newcomer = Client::connect(&server);
+        newcomer.send(b'E', b"x");
+        let first = newcomer.receive();
+        let told = first.0 == b'N' || (pressed && newcomer.receive().0 == b'N');
+        assert_eq!(told, pressed, "whoever comes later is told too");
+    }
+    server.stop();
+}
+
+#[test]
+fn connections_count_for_the_budget_until_they_are_gone() {
+    let server = Server::start(1, Toy::default());
+    let connections = || server.budget.used_by(Class::Connections);
+    let mut slow = Client::connect(&server);
+    slow.send(b'S', b"").receive();
+    assert!((500..10_000).contains(&connections()), "{}", connections());
+    flood(&server, 500);
+    wait_until("what it does not read counts", || connections() > 500_000);
+    drop(slow);
+    wait_until("nothing is left", || connections() == 0);
+    server.stop();
+}
+
+#[test]
+fn without_memory_nobody_is_let_in_and_who_reads_slowest_is_closed() {
+    let server = Server::start(1, Toy::default());
+    let mut fair = Client::connect(&server);
+    fair.send(b'E', b"in").receive();
+    let mut slow = Client::connect(&server);
+    slow.send(b'S', b"").receive();
+    flood(&server, 500);
+    wait_until("it is far behind", || server.budget.used_by(Class::Connections) > 500_000);
+    server.budget.set(Class::State, toy::BUDGET / 100 * 92);
+    assert!(Client::connect(&server).ends(), "there is no memory for another one");
+    assert_eq!(fair.send(b'E', b"x").receive().0, b'E');
+    assert_eq!(server.totals().ended(Ending::Slow), 0);
+    // So full that what the slow one has not read makes the difference.
+    let rest = toy::BUDGET / 100 * 95 + 1_000_000 - server.budget.used_by(Class::Connections);
+    server.budget.set(Class::State, rest);
+    wait_until("the slow one is closed", || {
+        fair.send(b'E', b"x").receive();
+        server.totals().ended(Ending::Slow) == 1
+    });
+    wait_until("its bytes are free", || server.budget.used_by(Class::Connections) < 10_000);
+    assert_eq!(fair.send(b'E', b"x").receive().0, b'E', "the others go on");
     server.stop();
 }
 

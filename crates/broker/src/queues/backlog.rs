@@ -84,6 +84,11 @@ impl Backlog {
         self.bytes
     }
 
+    /// Bytes of messages that are in memory.
+    pub(crate) fn resident(&self) -> usize {
+        self.resident
+    }
+
     /// Whether nothing is left, delayed ones included.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0 && self.delayed.is_empty()
@@ -159,6 +164,34 @@ impl Backlog {
         let mut all: Vec<Item> = std::iter::from_fn(|| self.take()).collect();
         all.extend(std::mem::take(&mut self.delayed).into_values());
         all
+    }
+
+    /// Those whose record is lost, wherever they stand.
+    pub(super) fn take_lost(&mut self, is_lost: &dyn Fn(LogId, u64) -> bool) -> Vec<Item> {
+        let lost = |item: &Item| item.stored_at().is_some_and(|(log, at)| is_lost(log, at));
+        let mut gone = Vec::new();
+        for lane in self.raised.values_mut().chain(std::iter::once(&mut self.base)) {
+            let (out, stay) = std::mem::take(&mut lane.ready).into_iter().partition(|i| lost(i));
+            lane.ready = stay;
+            gone.extend(Vec::from(out));
+            let (out, stay) =
+                std::mem::take(&mut lane.returned).into_iter().partition(|(_, i)| lost(i));
+            lane.returned = stay;
+            let out: BTreeMap<u64, Item> = out;
+            gone.extend(out.into_values());
+        }
+        self.raised.retain(|_, lane| !lane.is_empty());
+        for item in &gone {
+            self.count -= 1;
+            self.bytes -= item.bytes();
+            self.resident = self.resident.saturating_sub(item.resident());
+        }
+        let (out, stay) =
+            std::mem::take(&mut self.delayed).into_iter().partition(|(_, item)| lost(item));
+        self.delayed = stay;
+        let out: BTreeMap<(i64, u64), Item> = out;
+        gone.extend(out.into_values());
+        gone
     }
 
     /// One that is the next of its priority and whose time is over.

@@ -10,6 +10,7 @@
 mod choked;
 mod compaction;
 mod dead_letters;
+mod holders;
 mod pressure;
 mod publish;
 mod purge;

@@ -3,12 +3,13 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
+use broker::Entry;
+use model::budget::Class;
+use storage::Health;
+
 use super::{Sources, Status};
 use crate::driver::{Ending, PROTOCOL_COUNTERS};
 use crate::process;
-
-/// Names among the broker's numbers that go up and down.
-const GAUGES: &[&str] = &["streams", "queues", "sessions", "last_values", "waiting_reads"];
 
 /// The whole page.
 pub(super) fn page(status: &Status) -> String {
@@ -24,6 +25,7 @@ pub(super) fn page(status: &Status) -> String {
     if let Some(sources) = status.sources.get() {
         connections(&mut page, sources);
         broker(&mut page, sources);
+        memory(&mut page, sources);
         engine(&mut page, sources);
     }
     page.0
@@ -60,17 +62,52 @@ fn connections(page: &mut Page, sources: &Sources) {
 }
 
 fn broker(page: &mut Page, sources: &Sources) {
-    for (name, value) in sources.broker.stats().entries() {
-        let gauge = GAUGES.contains(&name);
-        let full = if gauge { format!("broker_{name}") } else { format!("broker_{name}_total") };
-        let kind = if gauge { "gauge" } else { "counter" };
-        page.family(&full, kind, &format!("Broker: {}.", name.replace('_', " ")));
+    for Entry { name, about, is_gauge, value } in sources.broker.stats().entries() {
+        let (full, kind) = match is_gauge {
+            true => (format!("broker_{name}"), "gauge"),
+            false => (format!("broker_{name}_total"), "counter"),
+        };
+        page.family(&full, kind, &about);
         page.sample(&full, &[], value);
+    }
+    let help = "1 while publishing is refused for want of room on the disk or in memory.";
+    page.family("publishing_refused", "gauge", help);
+    page.sample("publishing_refused", &[], u8::from(sources.broker.refuses_because().is_some()));
+    holders(page, sources);
+}
+
+/// Holders with losses that the page names.
+const HOLDERS: usize = 100;
+
+/// Who lost what it held for too long: the first of them by what they lost.
+fn holders(page: &mut Page, sources: &Sources) {
+    let losses = sources.broker.losses(HOLDERS);
+    let help = "Records that a session or queue lost because it held too much, or for too long, of \
+                what went out of sight.";
+    page.family("holder_lost_records_total", "counter", help);
+    for loss in &losses {
+        page.sample("holder_lost_records_total", &[("holder", &loss.holder)], loss.records);
     }
 }
 
+fn memory(page: &mut Page, sources: &Sources) {
+    let budget = &sources.budget;
+    page.family("memory_budget_bytes", "gauge", "Memory that may be used.");
+    page.sample("memory_budget_bytes", &[], budget.limit());
+    page.family("memory_used_bytes", "gauge", "Memory that is accounted for, by class.");
+    for (class, name) in Class::ALL {
+        page.sample("memory_used_bytes", &[("class", name)], budget.used_by(class));
+    }
+    let help = "How full the budget is: 0 below 70 %, 1 caches shrink, 2 what was promised to \
+                nobody is not kept, 3 publishing is refused, 4 the slowest readers are closed.";
+    page.family("memory_level", "gauge", help);
+    page.sample("memory_level", &[], budget.level() as u8);
+}
+
 fn engine(page: &mut Page, sources: &Sources) {
+    const RESTED: &str = "Bytes written to resting files and checkpoints.";
     let stats = sources.engine.stats();
+    let full = stats.health == Health::Full;
     let numbers = [
         ("storage_commits_total", "counter", "Groups written.", stats.commits),
         ("storage_syncs_total", "counter", "Syncs done.", stats.syncs),
@@ -78,11 +115,19 @@ fn engine(page: &mut Page, sources: &Sources) {
         ("storage_padding_bytes_total", "counter", "Padding among them.", stats.padding_bytes),
         ("storage_disk_bytes", "gauge", "Bytes of the files.", stats.disk_bytes),
         ("storage_pending_bytes", "gauge", "Bytes waiting to be written.", stats.pending_bytes),
+        ("storage_rested_bytes_total", "counter", RESTED, stats.rested_bytes),
+        ("storage_full", "gauge", "1 while no space is left.", u64::from(full)),
         ("storage_poisoned", "gauge", "1 after a failed write.", u64::from(stats.is_poisoned())),
     ];
     for (name, kind, help, value) in numbers {
         page.family(name, kind, help);
         page.sample(name, &[], value);
+    }
+    for figure in &stats.figures {
+        let name = format!("storage_{}", figure.name);
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        page.family(&name, kind, figure.about);
+        page.sample(&name, &[], figure.value);
     }
 }
 
@@ -98,7 +143,17 @@ impl Page {
         let _ = write!(self.0, "robust_{name}");
         for (index, (label, text)) in labels.iter().enumerate() {
             let opening = if index == 0 { '{' } else { ',' };
-            let _ = write!(self.0, "{opening}{label}=\"{text}\"");
+            let _ = write!(self.0, "{opening}{label}=\"");
+            // Names of sessions and queues are their clients' to choose.
+            for letter in text.chars() {
+                let _ = match letter {
+                    '\\' => self.0.write_str("\\\\"),
+                    '"' => self.0.write_str("\\\""),
+                    '\n' => self.0.write_str("\\n"),
+                    other => self.0.write_char(other),
+                };
+            }
+            self.0.push('"');
         }
         let closing = if labels.is_empty() { "" } else { "}" };
         let _ = writeln!(self.0, "{closing} {value}");
@@ -115,5 +170,8 @@ mod tests {
         page.sample("a", &[], 1);
         page.sample("b", &[("x", "1"), ("y", "2")], 2.5);
         assert_eq!(page.0, "robust_a 1\nrobust_b{x=\"1\",y=\"2\"} 2.5\n");
+        let mut page = Page(String::new());
+        page.sample("a", &[("x", "a\\\"\nb")], 1);
+        assert_eq!(page.0, "robust_a{x=\"a\\\\\\\"\\nb\"} 1\n");
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use broker::Port;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use model::budget::Budget;
 use model::limits::Limits;
 use model::record::{Address, Record};
 use protocol::{
@@ -24,6 +25,9 @@ use protocol::{
 use server::driver::{Counters, Driver, Listener, Mailboxes, ProtocolTotals, Requests, Settings};
 
 pub(crate) const CONNECTIONS: usize = 30;
+
+/// Far above what the tests use.
+pub(crate) const BUDGET: u64 = 1 << 30;
 
 const FRAME_MAX: usize = 1 << 20;
 
@@ -169,6 +173,10 @@ impl Session for ToySession {
                 send(out, b'D', b"");
                 Err(Close::Draining)
             }
+            Input::Notice(Notice::Pressure(on)) => {
+                send(out, b'N', &[u8::from(on)]);
+                Ok(())
+            }
             Input::Notice(_) => Ok(()),
             Input::Timeout => {
                 if self.deadline.take().is_some_and(|deadline| deadline <= now.instant) {
@@ -195,6 +203,7 @@ struct Shared {
     stopped: AtomicUsize,
     gone: AtomicUsize,
     held: AtomicBool,
+    pressed: AtomicBool,
     waiting: Mutex<Vec<(ConnId, Token)>>,
 }
 
@@ -257,6 +266,10 @@ impl Requests for ToyDesk {
         }
     }
 
+    fn is_pressed(&self) -> bool {
+        self.shared.pressed.load(Ordering::Relaxed)
+    }
+
     fn deadline(&self) -> Option<Instant> {
         None
     }
@@ -270,6 +283,7 @@ pub(crate) struct Server {
     driver: Driver<(ConnId, Token)>,
     counters: Arc<Counters>,
     shared: Arc<Shared>,
+    pub(crate) budget: Arc<Budget>,
     over: Arc<AtomicBool>,
     answering: std::thread::JoinHandle<()>,
 }
@@ -290,10 +304,11 @@ impl Server {
             advertise: None,
         };
         let protocols: Vec<Box<dyn Protocol>> = vec![Box::new(toy)];
+        let budget = Arc::new(Budget::new(BUDGET));
         let settings = Settings {
             protocols: protocols.into(),
             node: Arc::new(node),
-            budget: Arc::default(),
+            budget: budget.clone(),
             connections: CONNECTIONS,
             outbound_bytes: 1 << 20,
             requests: 1000,
@@ -304,7 +319,7 @@ impl Server {
         let listeners = vec![Listener { socket, protocol: 0 }];
         let driver = Driver::start(settings, (polls, mailboxes), desks, listeners).unwrap();
         let counters = driver.counters();
-        Self { address, driver, counters, shared, over, answering }
+        Self { address, driver, counters, shared, budget, over, answering }
     }
 
     pub(crate) fn totals(&self) -> &ProtocolTotals {
@@ -317,6 +332,10 @@ impl Server {
 
     pub(crate) fn stopped(&self) -> usize {
         self.shared.stopped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn press(&self, pressed: bool) {
+        self.shared.pressed.store(pressed, Ordering::Relaxed);
     }
 
     pub(crate) fn hold_answers(&self, held: bool) {
