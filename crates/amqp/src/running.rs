@@ -387,7 +387,10 @@ impl Running {
         let due = self.blocking.on && self.blocking.publishes && self.client.blocked;
         if due && !self.blocking.told {
             self.blocking.told = true;
-            cx.send(0, connection::Blocked { reason: ShortStr::from_static("low on disk or memory") });
+            cx.send(
+                0,
+                connection::Blocked { reason: ShortStr::from_static("low on disk or memory") },
+            );
         }
     }
 
