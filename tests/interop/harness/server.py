@@ -139,12 +139,17 @@ class Server:
         raise AssertionError("no VmRSS")
 
     def data_bytes(self):
-        """Bytes of the data folder: for each file its length or what it takes on the disk.
+        """Bytes of the data folder in blocks of 4 KiB that hold anything but zeros.
 
-        The lesser of both, as neither a hole nor space reserved ahead is a stored copy.
+        Neither a hole nor space that is reserved or filled with zeros ahead is a stored copy.
         """
-        stats = [path.stat() for path in self.data.rglob("*") if path.is_file()]
-        return sum(min(each.st_size, each.st_blocks * 512) for each in stats)
+        empty, taken = bytes(4096), 0
+        for path in self.data.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    blocks = iter(lambda file=file: file.read(len(empty)), b"")
+                    taken += sum(len(block) for block in blocks if block != empty[: len(block)])
+        return taken
 
     def close(self):
         if self.process.poll() is None:
