@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 RUN_ARGS ?= start
 PYTEST_ARGS ?=
 
-.PHONY: help run test build fmt lint unit interop fuzz bench toolchain clients
+.PHONY: help run test build fmt lint unit interop kills fuzz bench toolchain clients
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -20,7 +20,7 @@ run: build ## build and start the server (RUN_ARGS="start --config my.toml")
 	@scripts/install-clients.sh try
 	@exec $(SERVER) $(RUN_ARGS)
 
-test: lint unit fuzz interop ## everything that CI runs
+test: lint unit fuzz interop kills ## everything that CI runs
 
 build: toolchain ## the release binaries
 	cargo build --release --locked -p server -p cli
@@ -40,6 +40,9 @@ unit: toolchain ## tests of all crates
 
 interop: build clients ## tests that drive the binary with real clients (PYTEST_ARGS="-k mqtt")
 	ROBUST_SERVER_BIN=$(SERVER) $(PYTEST) tests/interop $(PYTEST_ARGS)
+
+kills: build clients ## kill -9 under load, KILL_ROUNDS (20) of each kind, and what was promised is judged
+	ROBUST_SERVER_BIN=$(SERVER) $(PYTEST) tests/kills
 
 fuzz: toolchain ## every fuzz target for FUZZ_SECONDS (60)
 	scripts/fuzz.sh $(FUZZ_SECONDS)

@@ -7,7 +7,9 @@ use meta::Stream;
 use model::record::Space;
 use model::render;
 use model::subject::Subject;
-use protocol::{Append, Appended, ConnId, Refusal, Reply, Retention, StreamDeclaration, Token};
+use protocol::{
+    Append, Appended, ConnId, Durability, Refusal, Reply, Retention, StreamDeclaration, Token,
+};
 use storage::batch::{self, BatchError, CheckLimits, Checked};
 use storage::{
     Append as AppendOp, Body, Committed, LogId, Mode, Op, StoredBatch, Subjects, SubmitError,
@@ -17,6 +19,7 @@ use storage::{
 use crate::completion::Step;
 use crate::desk::Desk;
 use crate::message::of_batch;
+use crate::publish::AS_THE_LOG;
 use crate::queues::{Item, is_durable};
 use crate::router::Route;
 use crate::state::Core;
@@ -110,6 +113,8 @@ impl Desk {
         if durable.len() * checked.count as usize > TARGETS_MAX {
             return turn.refuse(conn, token, Refusal::Limit("references of one batch"));
         }
+        // A stream that is made for it has rows of its own.
+        let mode = if ops.is_empty() && durable.is_empty() { AS_THE_LOG } else { Mode::Durable };
         let targets = (0..checked.count)
             .flat_map(|record| {
                 let target =
@@ -141,7 +146,7 @@ impl Desk {
             durable,
             result: Ok(Committed::default()),
         };
-        turn.shared.submit(ops, Mode::Durable, worker, move |result| {
+        turn.shared.submit(ops, mode, worker, move |result| {
             done.result = result;
             Step::Appended(Box::new(done))
         });
@@ -251,6 +256,7 @@ impl Core {
                     filters: Vec::new(),
                     partitions: 1,
                     retention: Retention::default(),
+                    durability: Durability::default(),
                     dry_run: false,
                 };
                 self.make_stream(turn, &declaration, ops)?

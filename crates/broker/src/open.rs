@@ -13,7 +13,7 @@ use model::budget::Budget;
 use model::record::{Address, Space};
 use model::subject::Subject;
 use protocol::{
-    Declare, Expiry, Message, Module, Node, Now, Protocol, Retention, SpaceDeclaration,
+    Declare, Durability, Expiry, Message, Module, Node, Now, Protocol, Retention, SpaceDeclaration,
     StreamDeclaration,
 };
 use storage::batch::{self, RecordView};
@@ -37,7 +37,7 @@ use crate::router::{Router, Target};
 use crate::sessions::{Cursor, SHARE, Sessions};
 use crate::state::{Core, rows, table};
 use crate::stats::{BrokerStats, Counters, set};
-use crate::streams::{PRODUCER_KEY, Producers, home_of};
+use crate::streams::{PRODUCER_KEY, Producers, home_of, mode_of};
 use crate::timers::{Due, Timers};
 use crate::turn::{Opaque, Shared, Turn};
 
@@ -58,6 +58,8 @@ pub struct DefaultStream {
     pub max_age_ms: Option<u64>,
     /// Bytes, over all partitions, above which the oldest go out of sight.
     pub max_bytes: Option<u64>,
+    /// When its records are acknowledged; fixed once it is made.
+    pub durability: Durability,
 }
 
 impl DefaultStream {
@@ -163,13 +165,19 @@ impl Broker {
                 name: DEFAULT_STREAM,
                 partitions: default.partitions.max(1),
                 retention: default.retention(),
+                durability: default.durability,
             },
         )?;
         let spool_row = system_stream(
             &engine,
             &mut catalogue,
             &mut random,
-            SystemStream { name: SPOOL, partitions: SPOOL_LOGS, retention: Retention::default() },
+            SystemStream {
+                name: SPOOL,
+                partitions: SPOOL_LOGS,
+                retention: Retention::default(),
+                durability: Durability::Durable,
+            },
         )?;
         let default_home = Arc::new(Home { single: false, ..home_of(&default_row) });
         let shared = Arc::new(Shared {
@@ -328,10 +336,26 @@ fn each_row(
     }
 }
 
+/// A stream's logs acknowledge as they were made to.
+fn check_durability(stream: &Stream, wanted: Durability) -> Result<(), OpenError> {
+    if stream.durability == wanted {
+        return Ok(());
+    }
+    Err(OpenError::Stream {
+        name: String::from_utf8_lossy(&stream.name).into_owned(),
+        why: format!(
+            "it exists with durability {:?}, which cannot be changed to {:?}",
+            stream.durability.as_str(),
+            wanted.as_str()
+        ),
+    })
+}
+
 struct SystemStream {
     name: &'static [u8],
     partitions: u32,
     retention: Retention,
+    durability: Durability,
 }
 
 /// A stream that the system itself keeps: as it is, or made.
@@ -349,7 +373,8 @@ fn system_stream(
             .map(|_| {
                 let (log, change) = catalogue.take_log();
                 changes.push(change);
-                ops.push(Op::CreateLog { log: LogId(log), mode: Mode::Durable, first: 0 });
+                let mode = mode_of(wanted.durability);
+                ops.push(Op::CreateLog { log: LogId(log), mode, first: 0 });
                 log
             })
             .collect();
@@ -363,9 +388,11 @@ fn system_stream(
             logs,
             internal: true,
             retention: Retention::default(),
+            durability: wanted.durability,
             promoted: None,
         }
     });
+    check_durability(&stream, wanted.durability)?;
     stream.retention = wanted.retention;
     if known.as_ref() != Some(&stream) {
         catalogue.add_stream(stream.clone(), &mut changes);
@@ -523,6 +550,7 @@ impl Core {
             if !declaration.retention.is_possible() {
                 return Err(fail("its limits are out of range".to_owned()));
             }
+            check_durability(&stream, declaration.durability)?;
             if stream.retention != declaration.retention {
                 stream.retention = declaration.retention.clone();
                 self.keep_stream(turn, &stream, &mut ops);

@@ -29,6 +29,9 @@ use crate::state::{Core, table};
 use crate::stats::add;
 use crate::turn::{Turn, refusal_of};
 
+/// An append waits for nothing but what its log's mode asks.
+pub(crate) const AS_THE_LOG: Mode = Mode::Memory;
+
 /// A publish whose append is under way.
 #[derive(Debug)]
 pub(crate) struct PublishDone {
@@ -233,11 +236,14 @@ impl Desk {
         let Asked { wait, remember, .. } = asked;
         let Plan { conn, mut token, message, route, aims, behind, buried } = plan;
         let persistent = message.record.assurance > Assurance::AtMostOnce;
-        let (log, mode) = home_of(turn, &message, &route, conn);
+        let (log, mut mode) = home_of(turn, &message, &route, conn);
         let captured = route.home.is_some() && log.is_some();
         let lasts = |aim: &&Aim| is_durable(aim.queue) && (persistent || captured);
         let (durable, transient): (Vec<Aim>, Vec<Aim>) = aims.taken.iter().partition(lasts);
         let log = log.or_else(|| (!durable.is_empty()).then(|| spool(turn, &message)));
+        if persistent && !durable.is_empty() {
+            mode = Mode::Durable;
+        }
         let mut ops = Vec::new();
         if let Some(log) = log {
             ops.push(append_op(log, &message, &durable));
@@ -603,11 +609,11 @@ fn home_of(
     }
     let key = message.record.key.as_ref();
     if let Some(home) = &route.home {
-        return (Some(home.log(subject, key, conn)), Mode::Durable);
+        return (Some(home.log(subject, key, conn)), AS_THE_LOG);
     }
     let default = turn.shared.default_home.log(subject, key, conn);
     if message.record.assurance > Assurance::AtMostOnce {
-        return (Some(default), Mode::Durable);
+        return (Some(default), AS_THE_LOG);
     }
     let leased =
         route.lease.as_ref().is_some_and(|lease| lease.load(Ordering::Relaxed) > turn.now.unix_ms);

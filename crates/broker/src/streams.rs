@@ -9,7 +9,8 @@ use model::record::Space;
 use model::render;
 use model::subject::Subject;
 use protocol::{
-    ConnId, Declared, Refusal, Reply, Retention, StreamDeclaration, StreamRef, StreamStatus, Token,
+    ConnId, Declared, Durability, Refusal, Reply, Retention, StreamDeclaration, StreamRef,
+    StreamStatus, Token,
 };
 use storage::{LogId, Mode, Op};
 
@@ -176,6 +177,7 @@ impl Core {
             filters: Vec::new(),
             partitions: 0,
             retention: Retention::default(),
+            durability: Durability::default(),
             dry_run: false,
         };
         self.make_stream(turn, &declaration, ops).map(Found::Stream)
@@ -243,7 +245,7 @@ impl Core {
         for partition in 0..self.partitions(turn, declaration) {
             let log = self.take_log(ops);
             let first = promoted.filter(|_| partition == 0).map_or(0, |p| p.until);
-            ops.push(Op::CreateLog { log, mode: Mode::Durable, first });
+            ops.push(Op::CreateLog { log, mode: mode_of(declaration.durability), first });
             logs.push(log.0);
         }
         let stream = Stream {
@@ -253,6 +255,7 @@ impl Core {
             logs,
             internal: false,
             retention: declaration.retention.clone(),
+            durability: declaration.durability,
             promoted,
         };
         self.keep_stream(turn, &stream, ops);
@@ -389,6 +392,15 @@ pub(crate) fn lease(turn: &Turn<'_>, subject: &Subject) {
     let lease = known.or_else(|| turn.shared.reroute(|router| router.lease(subject)));
     if let Some(lease) = lease {
         lease.store(until, Ordering::Relaxed);
+    }
+}
+
+/// How the logs of a stream acknowledge.
+pub(crate) fn mode_of(durability: Durability) -> Mode {
+    match durability {
+        Durability::Memory => Mode::Memory,
+        Durability::Async => Mode::Async,
+        Durability::Durable => Mode::Durable,
     }
 }
 

@@ -14,8 +14,8 @@ use kafka_codec::messages::{
 };
 use kafka_codec::{ErrorCode, Text, Uuid};
 use protocol::{
-    Declare, Declared, Destroy, Reply, Request, Retention, StreamDeclaration, StreamRef,
-    StreamStatus,
+    Declare, Declared, Destroy, Durability, Reply, Request, Retention, StreamDeclaration,
+    StreamRef, StreamStatus,
 };
 
 use crate::call::{Begun, Call, Desk, Step};
@@ -89,6 +89,7 @@ fn declaration(
         filters: Vec::new(),
         partitions,
         retention: Retention::default(),
+        durability: Durability::default(),
         dry_run,
     };
     for config in &topic.configs {

@@ -9,8 +9,8 @@ use model::record::Space;
 use model::render;
 use model::subject::Subject;
 use protocol::{
-    BindTarget, Binding, Cleanup, Compaction, HeaderMatch, HeaderMatchMode, Refusal, Retention,
-    SpaceDeclaration, StreamDeclaration,
+    BindTarget, Binding, Cleanup, Compaction, Durability, HeaderMatch, HeaderMatchMode, Refusal,
+    Retention, SpaceDeclaration, StreamDeclaration,
 };
 
 use crate::queue::{Queue, read_queue, write_queue};
@@ -38,6 +38,8 @@ pub struct Stream {
     pub internal: bool,
     /// What it keeps in sight.
     pub retention: Retention,
+    /// When its records are acknowledged: the mode of its logs.
+    pub durability: Durability,
     /// It was a view before: the log that holds what is below its first offset.
     pub promoted: Option<Promoted>,
 }
@@ -398,10 +400,12 @@ fn target_parts(target: &BindTarget) -> (u8, &Bytes) {
 }
 
 fn write_stream(stream: &Stream) -> Bytes {
+    let asynchronous = stream.durability == Durability::Async;
+    let volatile = stream.durability == Durability::Memory;
     let mut row = Writer::default()
         .bytes(&stream.name)
         .bytes(&stream.id)
-        .flags(&[stream.internal, true])
+        .flags(&[stream.internal, true, asynchronous, volatile])
         .maybe(stream.retention.max_age_ms)
         .maybe(stream.retention.max_bytes)
         .bytes(&write_retention(&stream.retention))
@@ -421,7 +425,13 @@ fn read_stream(row: &mut Reader) -> Result<Stream, Unreadable> {
     let name = row.bytes()?;
     let id = row.bytes()?[..].try_into().map_err(|_| Unreadable)?;
     // A row without the second flag has no more limits than these two.
-    let [internal, more] = row.flags()?;
+    let [internal, more, asynchronous, volatile] = row.flags()?;
+    let durability = match (asynchronous, volatile) {
+        (false, false) => Durability::Durable,
+        (true, false) => Durability::Async,
+        (false, true) => Durability::Memory,
+        (true, true) => return Err(Unreadable),
+    };
     let (max_age_ms, max_bytes) = (row.maybe()?, row.maybe()?);
     let rest = if more { read_retention(row.bytes()?)? } else { Retention::default() };
     let retention = Retention { max_age_ms, max_bytes, ..rest };
@@ -432,7 +442,7 @@ fn read_stream(row: &mut Reader) -> Result<Stream, Unreadable> {
     while !row.is_done() {
         filters.push(Filter::from_bytes(&row.bytes()?).map_err(|_| Unreadable)?);
     }
-    Ok(Stream { name, id, filters, logs, internal, retention, promoted })
+    Ok(Stream { name, id, filters, logs, internal, retention, durability, promoted })
 }
 
 /// All of a retention but age and bytes, which stand before it.
@@ -577,6 +587,7 @@ mod tests {
             logs: vec![3, 4],
             internal: false,
             retention,
+            durability: Durability::Durable,
             promoted: None,
         }
     }
@@ -605,9 +616,12 @@ mod tests {
             held_age_ms: Some(10),
         };
         for retention in [retention, Retention::default()] {
-            let written = stream(retention);
+            let mut written = stream(retention);
+            for durability in [Durability::Memory, Durability::Async, Durability::Durable] {
+                written.durability = durability;
+                assert_eq!(read(write_stream(&written)), Ok(written.clone()));
+            }
             let row = write_stream(&written);
-            assert_eq!(read(row.clone()), Ok(written));
             for length in 0..row.len() {
                 // A cut row is refused, or ends at a whole filter.
                 let _ = read(row.slice(..length));

@@ -32,7 +32,8 @@ pub use request::{
     Which, Will,
 };
 pub use retention::{
-    Cleanup, Compaction, DELETE_RETENTION_MS, MIN_DIRTY_PERCENT, PER_SUBJECT_MAX, Retention,
+    Cleanup, Compaction, DELETE_RETENTION_MS, Durability, MIN_DIRTY_PERCENT, PER_SUBJECT_MAX,
+    Retention,
 };
 pub use session::{
     Close, ConnId, Handover, Input, Node, Notice, Now, Peer, Protocol, Session, SlowReceiver, Token,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use model::filter::Filter;
 use model::record::{Address, Record, Space};
 
-use crate::{Handover, Retention, Tag};
+use crate::{Durability, Handover, Retention, Tag};
 
 /// One request. Each is answered by one [`crate::Reply`] if it carries a token.
 #[derive(Debug)]
@@ -316,6 +316,8 @@ pub struct StreamDeclaration {
     pub partitions: u32,
     /// What it keeps in sight.
     pub retention: Retention,
+    /// When its records are acknowledged; fixed once it is made.
+    pub durability: Durability,
     /// Only say whether it could be made.
     pub dry_run: bool,
 }

@@ -34,6 +34,29 @@ pub struct Retention {
     pub held_age_ms: Option<u64>,
 }
 
+/// When what a stream takes is acknowledged, and what of it a crash may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// At once. Records are gone after a restart, also for sessions and queues that await them.
+    Memory,
+    /// Once written. Survives the end of the process; a loss of power may take the last moments.
+    Async,
+    /// Once synced.
+    #[default]
+    Durable,
+}
+
+impl Durability {
+    /// Its name in configurations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Async => "async",
+            Self::Durable => "durable",
+        }
+    }
+}
+
 /// What makes records go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cleanup {

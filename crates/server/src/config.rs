@@ -20,6 +20,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use protocol::Durability;
+
 pub use check::Checked;
 pub(crate) use keys::key;
 pub use keys::{KEYS, Key};
@@ -114,6 +116,8 @@ pub struct DefaultStreamKeys {
     pub max_age: Bounded<Span>,
     /// Size bound.
     pub max_bytes: Bounded<ByteSize>,
+    /// When it acknowledges.
+    pub durability: Durability,
 }
 
 /// `[memory]`.
@@ -161,6 +165,8 @@ pub struct Stream {
     pub held_bytes: Bounded<ByteSize>,
     /// How long it may.
     pub held_age: Bounded<Span>,
+    /// When it acknowledges.
+    pub durability: Durability,
     /// Where it is declared.
     pub place: Place,
     /// Where each of its keys stands.
@@ -194,6 +200,7 @@ impl Config {
                 partitions: 8,
                 max_age: Bounded(Some(Span(7 * 86_400_000))),
                 max_bytes: Bounded(Some(ByteSize(10 << 30))),
+                durability: Durability::Durable,
             },
             memory: MemoryKeys { budget: Bounded(None) },
             security: SecurityKeys { allow_remote: false },
@@ -219,6 +226,7 @@ impl Stream {
             max_message_bytes: Bounded(None),
             held_bytes: Bounded(None),
             held_age: Bounded(None),
+            durability: Durability::Durable,
             place,
             places: Vec::new(),
         }

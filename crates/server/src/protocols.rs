@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use model::fields::{Carrier, Row};
 use model::filter::Filter;
-use protocol::Protocol;
+use protocol::{Durability, Protocol};
 
 use crate::config::{Bounded, ByteSize, Config, Key, Section, Span, Stream, key};
 
@@ -168,6 +168,17 @@ pub const STREAM_KEYS: &[Key<Stream>] = &[
         "held_age",
         held_age,
         "How long it may hold what went out of sight. `none` = 7d."
+    ),
+    key!(
+        Stream,
+        Durability,
+        "stream",
+        "durability",
+        durability,
+        "When the stream acknowledges what it takes: `durable` = once it is synced to the disk; \
+         `async` = once it is written, which survives the end of the process but not a loss of \
+         power; `memory` = at once, and a restart empties the stream. What a lasting queue is to \
+         keep is synced all the same, but for `memory`. Cannot be changed."
     ),
 ];
 

@@ -95,6 +95,7 @@ pub fn run(loaded: &Loaded, checked: Checked, began: Instant) -> Result<(), Star
             partitions: loaded.config.default_stream.partitions,
             max_age_ms: loaded.config.default_stream.max_age.0.map(|span| span.0),
             max_bytes: loaded.config.default_stream.max_bytes.0.map(|size| size.0),
+            durability: loaded.config.default_stream.durability,
         },
         streams: checked.streams,
         protocols: Protocols(protocols.clone()),

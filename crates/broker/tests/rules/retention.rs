@@ -8,8 +8,8 @@ use bytes::Bytes;
 use model::filter::Filter;
 use model::record::Assurance;
 use protocol::{
-    Alter, Declare, Declared, Published, Refusal, Reply, Request, Retention, StreamDeclaration,
-    StreamRef,
+    Alter, Declare, Declared, Durability, Published, Refusal, Reply, Request, Retention,
+    StreamDeclaration, StreamRef,
 };
 use storage::memory::Memory;
 
@@ -41,6 +41,7 @@ pub(crate) fn declaration(stream: &str, filter: &str, retention: Retention) -> S
         filters: vec![Filter::mqtt(&Bytes::copy_from_slice(filter.as_bytes())).unwrap()],
         partitions: 1,
         retention,
+        durability: Durability::Durable,
         dry_run: false,
     }
 }

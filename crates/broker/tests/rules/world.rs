@@ -95,7 +95,12 @@ pub struct Setting {
 impl Default for Setting {
     fn default() -> Self {
         Self {
-            default_stream: DefaultStream { partitions: 8, max_age_ms: None, max_bytes: None },
+            default_stream: DefaultStream {
+                partitions: 8,
+                max_age_ms: None,
+                max_bytes: None,
+                durability: protocol::Durability::Durable,
+            },
             streams: Vec::new(),
             budget: Arc::default(),
         }

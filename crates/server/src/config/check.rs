@@ -154,6 +154,7 @@ fn declaration(stream: &Stream) -> Result<StreamDeclaration, Invalid> {
         filters: stream.filters.iter().map(filter).collect::<Result<_, _>>()?,
         partitions: stream.partitions,
         retention: retention(stream).map_err(|(key, what)| invalid(key, what))?,
+        durability: stream.durability,
         dry_run: false,
     })
 }

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use protocol::Durability;
 use toml::de::DeValue;
 
 use super::Config;
@@ -202,6 +203,15 @@ pub const KEYS: &[Key<Config>] = &[
         "max_bytes",
         default_stream.max_bytes,
         "Bytes, over all its partitions, above which the oldest records go out of sight."
+    ),
+    key!(
+        Config,
+        Durability,
+        "default_stream",
+        "durability",
+        default_stream.durability,
+        "When it acknowledges what it takes, as for `[[stream]]`; cannot be changed once there is \
+         data."
     ),
     key!(
         Config,

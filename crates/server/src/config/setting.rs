@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use protocol::Durability;
 use toml::de::DeValue;
 
 /// A kind of value of the configuration.
@@ -249,6 +250,19 @@ impl Setting for Engine {
             Self::Journal => quoted("journal"),
             Self::Memory => quoted("memory"),
         }
+    }
+}
+
+impl Setting for Durability {
+    const EXPECTED: &'static str = "\"durable\", \"async\" or \"memory\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let all = [Self::Durable, Self::Async, Self::Memory];
+        all.into_iter().find(|durability| durability.as_str() == text.trim())
+    }
+
+    fn to_toml(&self) -> String {
+        quoted(self.as_str())
     }
 }
 
