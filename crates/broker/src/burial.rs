@@ -17,20 +17,41 @@ use protocol::{DeadLetter, Message};
 use storage::{LogId, Op, SubmitError};
 
 use crate::completion::{Completion, Step};
+use crate::cursors::{Burial, Corpse};
 use crate::desk::Desk;
 use crate::publish::{Asked, Plan, PublishDone, resolve};
 use crate::queues::{Dead, Grave, Loaded, begin_lifetime, load};
+use crate::state::Core;
 use crate::stats::add;
 use crate::turn::Turn;
 
 /// Burials in one turn of a worker.
 const BURY_MAX: usize = 256;
 
-impl Dead {
+/// What is being buried.
+#[derive(Debug)]
+pub(crate) enum Buried {
+    Message(Dead),
+    Record(Burial),
+}
+
+impl Buried {
     /// What settles it with its burial.
     pub(crate) fn settle(&self) -> Option<Op> {
-        let places = vec![self.item.place()?];
-        Some(Op::Settle { queue: LogId(self.queue), places })
+        match self {
+            Self::Message(dead) => {
+                let places = vec![dead.item.place()?];
+                Some(Op::Settle { queue: LogId(dead.queue), places })
+            }
+            Self::Record(burial) => Some(burial.settle()),
+        }
+    }
+
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Message(dead) => dead.cause,
+            Self::Record(burial) => burial.cause,
+        }
     }
 }
 
@@ -54,9 +75,24 @@ impl Desk {
             Loaded::Lost => return self.broker.lock().buried_nowhere(turn, &grave.dead),
             Loaded::Unreadable => return self.broker.lock().unreadable_dead(turn, grave.dead),
         };
-        let Some(mut copy) = dead_letter(turn, &grave, &message) else {
-            return self.broker.lock().buried_nowhere(turn, &grave.dead);
-        };
+        let Grave { dead, name, to } = grave;
+        match dead_letter(turn, (&to, &name, dead.cause), &message) {
+            Some(copy) => self.publish_dead(turn, copy, Buried::Message(dead)),
+            None => self.broker.lock().buried_nowhere(turn, &dead),
+        }
+    }
+
+    /// Buries the next dead record of a group cursor.
+    pub(crate) fn bury_record(&mut self, turn: &mut Turn<'_>, cursor: u64) {
+        let Some(corpse) = self.broker.lock().next_corpse(turn, cursor) else { return };
+        let Corpse { burial, message, name, to } = corpse;
+        match dead_letter(turn, (&to, &name, burial.cause), &message) {
+            Some(copy) => self.publish_dead(turn, copy, Buried::Record(burial)),
+            None => self.broker.lock().record_buried(turn, &burial, false),
+        }
+    }
+
+    fn publish_dead(&mut self, turn: &mut Turn<'_>, mut copy: Message, buried: Buried) {
         let route = self.route(turn, &copy.address);
         let attributes = if route.conditional.is_empty() {
             Vec::new()
@@ -67,7 +103,7 @@ impl Desk {
         let (mut queues, behind) = resolve(&route, &attributes);
         let aims = {
             let core = self.broker.lock();
-            if grave.dead.cause != Cause::Rejected {
+            if buried.cause() != Cause::Rejected {
                 queues.retain(|id| {
                     let name = core.queues.get(*id).map(|queue| &queue.declaration.name);
                     !name.is_some_and(|name| is_automatic_cycle(deaths(&copy.record), name))
@@ -76,8 +112,7 @@ impl Desk {
             core.aim(&queues, &copy)
         };
         let Ok(aims) = aims else {
-            let busy = SubmitError::Busy;
-            return self.broker.lock().not_buried(turn, grave.dead, &busy);
+            return self.broker.lock().not_buried_now(turn, buried, &SubmitError::Busy);
         };
         if aims.timed {
             begin_lifetime(turn, &mut copy.record);
@@ -89,14 +124,14 @@ impl Desk {
             route,
             aims,
             behind,
-            buried: Some(Box::new(grave.dead)),
+            buried: Some(Box::new(buried)),
         };
         self.store(turn, plan, Asked::stored());
     }
 
     /// The copy of a dead letter is on its way to storage.
     pub(crate) fn begin_burial(&mut self, done: &PublishDone) {
-        if done.buried.is_some() {
+        if let Some(Buried::Message(_)) = done.buried.as_deref() {
             self.broker.lock().burial_begins(done.message.record.size());
         }
     }
@@ -108,8 +143,15 @@ impl Desk {
         done: &mut PublishDone,
         result: Result<(), &SubmitError>,
     ) {
-        let Some(dead) = done.buried.take() else { return };
+        let Some(buried) = done.buried.take() else { return };
         let mut core = self.broker.lock();
+        let dead = match *buried {
+            Buried::Message(dead) => dead,
+            Buried::Record(burial) if result.is_ok() || done.delivered => {
+                return core.record_buried(turn, &burial, true);
+            }
+            Buried::Record(burial) => return core.record_not_buried(turn, &burial),
+        };
         core.burial_ends(turn, done.message.record.size());
         match result {
             Ok(()) => {
@@ -117,18 +159,27 @@ impl Desk {
                 core.queues.gone(dead.queue, &dead.item);
             }
             Err(_) if done.delivered => core.buried_unstored(turn, &dead),
-            Err(error) => core.not_buried(turn, *dead, error),
+            Err(error) => core.not_buried(turn, dead, error),
         }
     }
 
     /// No copy of it is stored.
     pub(crate) fn unstored_burial(&mut self, turn: &mut Turn<'_>, done: &mut PublishDone) {
-        let Some(dead) = done.buried.take() else { return };
+        let Some(buried) = done.buried.take() else { return };
         let mut core = self.broker.lock();
-        if done.is_for_nobody() {
-            core.buried_nowhere(turn, &dead);
-        } else {
-            core.buried_unstored(turn, &dead);
+        match (*buried, done.is_for_nobody()) {
+            (Buried::Message(dead), true) => core.buried_nowhere(turn, &dead),
+            (Buried::Message(dead), false) => core.buried_unstored(turn, &dead),
+            (Buried::Record(burial), nobody) => core.record_buried(turn, &burial, !nobody),
+        }
+    }
+}
+
+impl Core {
+    fn not_buried_now(&mut self, turn: &mut Turn<'_>, buried: Buried, error: &SubmitError) {
+        match buried {
+            Buried::Message(dead) => self.not_buried(turn, dead, error),
+            Buried::Record(burial) => self.record_not_buried(turn, &burial),
         }
     }
 }
@@ -144,24 +195,27 @@ fn is_automatic_cycle(deaths: &[Death], queue: &Bytes) -> bool {
 }
 
 /// The copy that is published, unless there is nowhere to publish it to.
-fn dead_letter(turn: &Turn<'_>, grave: &Grave, message: &Message) -> Option<Message> {
-    let address = address(&grave.to, &message.address)?;
+fn dead_letter(
+    turn: &Turn<'_>,
+    (to, name, cause): (&DeadLetter, &Bytes, Cause),
+    message: &Message,
+) -> Option<Message> {
+    let address = address(to, &message.address)?;
     let mut record = message.record.clone();
     record.retain = false;
     let properties = record.properties_mut();
     // The first death ends the publisher's limit on its time.
     properties.expires_at_ms = None;
     let lifetime = properties.lifetime.take();
-    let known =
-        properties.deaths.iter().position(|d| d.queue == grave.name && d.cause == grave.dead.cause);
+    let known = properties.deaths.iter().position(|d| d.queue == *name && d.cause == cause);
     let death = match known {
         Some(at) => {
             let death = properties.deaths.remove(at);
             Death { count: death.count.saturating_add(1), ..death }
         }
         None => Death {
-            queue: grave.name.clone(),
-            cause: grave.dead.cause,
+            queue: name.clone(),
+            cause,
             count: 1,
             time_ms: turn.now.unix_ms,
             address: message.address.clone(),

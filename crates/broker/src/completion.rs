@@ -5,9 +5,11 @@ use protocol::{ConnId, Proposer, Reply, Token};
 use storage::LogId;
 
 use crate::append::AppendDone;
+use crate::deadlines::Deadline;
 use crate::objects::Replay;
 use crate::publish::PublishDone;
 use crate::purge::Purging;
+use crate::queues::PutOff;
 
 /// One thing that a worker goes on with: a write is done, or something is due. Opaque to the driver.
 #[derive(Debug)]
@@ -46,6 +48,10 @@ pub(crate) enum Step {
     Queue(u64),
     /// This worker goes on burying what queues gave up.
     Bury,
+    /// A group cursor goes on handing out.
+    Records(u64),
+    /// This worker buries a record of a group cursor.
+    BuryRecord(u64),
     /// Rows of a module are durable: its answers may go.
     Answers(Vec<(Proposer, Bytes)>),
     /// They could not be made durable: whoever waits is refused.
@@ -54,6 +60,19 @@ pub(crate) enum Step {
     Producers {
         upto: i64,
         refused: bool,
+    },
+    /// Deadlines have their rows, or storage did not take them.
+    Deadlines {
+        kept: Vec<Deadline>,
+        lost: Vec<Deadline>,
+    },
+    /// References of messages that are put off for long were written, or not.
+    PutOff(Box<PutOff>),
+    /// A queue goes on looking for messages whose time comes: which look this is.
+    Recall(u64, u64),
+    /// The rows of deadlines that were met are gone, or storage did not take that.
+    DeadlinesMet {
+        removed: bool,
     },
     /// Background rows (cursors, settles) were written, or not.
     Flushed,

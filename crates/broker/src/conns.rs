@@ -24,11 +24,13 @@ pub(crate) struct Conn {
     pub(crate) rare: Option<Box<Rare>>,
 }
 
-/// What only consumers of queues have.
+/// What only consumers of queues and cursors have.
 #[derive(Debug, Default)]
 pub(crate) struct Rare {
     /// Consumer number -> queue.
     pub(crate) consumers: HashMap<u32, u64>,
+    /// Number -> group cursor.
+    pub(crate) cursors: HashMap<u32, u64>,
     pub(crate) windows: HashMap<u32, Window>,
     /// Names of queues that go with the connection.
     pub(crate) exclusive: Vec<Bytes>,
@@ -94,6 +96,22 @@ impl Conns {
 
     pub(crate) fn remove(&mut self, conn: ConnId) -> Option<Conn> {
         self.0.remove(&conn)
+    }
+
+    /// What subscriptions, consumers and unsettled deliveries take, about.
+    pub(crate) fn memory(&self) -> usize {
+        /// A subscription in the router and here; an unsettled delivery with its place in a map.
+        const SUBSCRIPTION: usize = 400;
+        const UNSETTLED: usize = 2 * size_of::<(Tag, Unsettled)>();
+        let of = |conn: &Conn| {
+            let rare = conn.rare.as_deref().map_or(0, |rare| {
+                size_of::<Rare>()
+                    + rare.unsettled.len() * UNSETTLED
+                    + (rare.consumers.len() + rare.windows.len() + rare.cursors.len()) * 32
+            });
+            2 * size_of::<(ConnId, Conn)>() + conn.subscriptions.len() * SUBSCRIPTION + rare
+        };
+        self.0.values().map(of).sum()
     }
 
     /// Whether queues and cursors may push to it.

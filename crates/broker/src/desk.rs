@@ -58,6 +58,7 @@ impl Routes {
         if epoch != self.epoch || self.kept >= ROUTES_MAX || crowded {
             self.shared.clear();
             self.named.clear();
+            turn.shared.routes.fetch_sub(self.kept as u64, Ordering::Relaxed);
             self.kept = 0;
             self.epoch = epoch;
         }
@@ -70,6 +71,7 @@ impl Routes {
             return route.clone();
         }
         self.kept += 1;
+        turn.shared.routes.fetch_add(1, Ordering::Relaxed);
         let route = Arc::new(turn.shared.fresh_route(space, subject));
         cache.insert(subject.detached(), route.clone());
         route
@@ -119,6 +121,9 @@ impl Desk {
             | Request::Cancel(_)
             | Request::Window { .. }
             | Request::Pull(_)
+            | Request::OpenCursor(_)
+            | Request::PullCursor(_)
+            | Request::CloseCursor(_)
             | Request::Propose(_)
             | Request::NewProducer) => {
                 let mut core = broker.lock();
@@ -153,6 +158,8 @@ impl Desk {
             Step::Fresh(queue) => broker.lock().dispatch_fresh(turn, queue),
             Step::Queue(queue) => broker.lock().queue_due(turn, queue),
             Step::Bury => turn.burials = true,
+            Step::Records(cursor) => broker.lock().cursor_due(turn, cursor),
+            Step::BuryRecord(cursor) => self.bury_record(turn, cursor),
             Step::Answers(answers) => {
                 for (to, answer) in answers {
                     turn.port.reply(to.conn, to.token, Reply::Proposed(answer));
@@ -169,6 +176,15 @@ impl Desk {
             Step::Purge(job) => self.go_on_purging(turn, *job),
             Step::Watch => broker.lock().watch(turn),
             Step::Unpark => self.unpark(turn),
+            Step::Deadlines { kept, lost } => broker.lock().deadlines_kept(turn, &kept, lost),
+            Step::PutOff(put_off) => broker.lock().put_aside(turn, *put_off),
+            Step::Recall(queue, number) => {
+                broker.lock().go_on_recalling(turn, queue, number);
+            }
+            Step::DeadlinesMet { removed } => {
+                broker.lock().deadlines_met(turn, removed);
+                self.publish_wills(turn);
+            }
             Step::Flushed | Step::Tick => {}
         }
         self.bury(turn);
@@ -222,11 +238,10 @@ impl Desk {
             let Some(due) = broker.lock().timers.take(now.instant) else { break };
             match due {
                 Due::Read(waiter) => self.read_timeout(turn, waiter),
-                Due::SessionEnd { session, claims } => {
-                    broker.lock().session_end(turn, session, claims);
-                }
-                Due::Will { session, claims } => broker.lock().will_due(session, claims),
+                Due::Deadlines => broker.lock().deadlines_due(turn),
+                Due::Lost(deadline) => broker.lock().meet(turn, deadline),
                 Due::Queue(queue) => broker.lock().queue_due(turn, queue),
+                Due::Records(cursor) => broker.lock().cursor_due(turn, cursor),
                 Due::Burials => broker.lock().wake_buriers(turn),
                 Due::Module(index) => broker.lock().module_timeout(turn, index),
                 Due::Flush => broker.lock().flush(turn),

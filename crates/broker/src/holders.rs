@@ -253,7 +253,7 @@ impl Core {
             if places.is_empty() {
                 continue;
             }
-            self.queues.lose(id, &is_lost);
+            self.queues.lose(id, &is_lost, &refs);
             self.lost(turn, format!("queue {}", name.escape_ascii()), places.len() as u64);
             let ops = vec![Op::Settle { queue: LogId(id), places }];
             turn.shared.submit(ops, Mode::Async, turn.worker, |_| Step::Flushed);

@@ -98,7 +98,7 @@ impl LastValues {
             values.bytes -= size(&old);
             values.count -= 1;
         }
-        self.budget.set(Class::State, values.bytes as u64);
+        self.budget.set(Class::LastValues, values.bytes as u64);
         true
     }
 

@@ -8,10 +8,12 @@
 //! append, read batches in and out of partitions, by stream or view
 //! sessions     durable sessions: cursors, claims, takeover, wills
 //! queues       references handed to consumers one by one
+//! cursors      group cursors: one place in a log, shared by members
 //! retention    what goes out of sight, and the tick that sees to it; compaction: by key;
 //!              purge: by request; holders: what may be held beyond it
 //! pressure     no room on the disk or in memory: who is refused, who waits (parked)
 //! burial       what queues give up, sent to where their dead letters go
+//! deadlines    what is due at a time that may be far: rows of a table
 //! objects      streams, spaces, queues and bindings made and removed
 //! state        the state behind one lock; open restores it
 //! ```
@@ -26,6 +28,8 @@ mod burial;
 mod compaction;
 mod completion;
 mod conns;
+mod cursors;
+mod deadlines;
 mod desk;
 mod holders;
 mod home;

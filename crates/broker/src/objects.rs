@@ -96,6 +96,9 @@ impl Core {
                 turn.reply(conn, token, Reply::Done);
             }
             Request::Pull(pull) => self.pull(turn, conn, token, &pull),
+            Request::OpenCursor(open) => self.open_cursor(turn, conn, token, open),
+            Request::PullCursor(pull) => self.pull_cursor(turn, conn, token, pull),
+            Request::CloseCursor(close) => self.close_cursor(turn, conn, token, close),
             Request::Propose(propose) => self.propose(turn, conn, token, propose),
             Request::NewProducer => self.new_producer(turn, conn, token),
             Request::Publish(_)
@@ -647,6 +650,7 @@ impl Core {
     /// Forgets a connection.
     pub(crate) fn gone(&mut self, turn: &mut Turn<'_>, conn: ConnId) {
         self.forget_consumers(turn, conn);
+        self.forget_members(turn, conn);
         self.modules_gone(turn, conn);
         self.waiters.forget(conn, &mut self.timers);
         self.forget_parked(turn, conn);

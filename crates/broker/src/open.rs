@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use hashbrown::HashMap;
@@ -13,7 +12,7 @@ use model::budget::Budget;
 use model::record::{Address, Space};
 use model::subject::Subject;
 use protocol::{
-    Declare, Durability, Expiry, Message, Module, Node, Now, Protocol, Retention, SpaceDeclaration,
+    Declare, Durability, Message, Module, Node, Now, Protocol, Retention, SpaceDeclaration,
     StreamDeclaration,
 };
 use storage::batch::{self, RecordView};
@@ -22,6 +21,8 @@ use thiserror::Error;
 
 use crate::alias::Aliases;
 use crate::compaction::Compactions;
+use crate::cursors::Cursors;
+use crate::deadlines::Deadlines;
 use crate::desk::{Desk, Routes};
 use crate::holders::{Holders, Loss};
 use crate::home::Home;
@@ -30,11 +31,11 @@ use crate::modules::Modules;
 use crate::objects::read_subscription;
 use crate::parked::Parked;
 use crate::port::{Mail, Port};
-use crate::pressure::Pressure;
+use crate::pressure::{Pressure, Resident};
 use crate::queues::Queues;
 use crate::retention::{SWEEP_EVERY, policy_of};
 use crate::router::{Router, Target};
-use crate::sessions::{Cursor, SHARE, Sessions};
+use crate::sessions::{Cursor, KeptSession, SHARE, Sessions};
 use crate::state::{Core, rows, table};
 use crate::stats::{BrokerStats, Counters, set};
 use crate::streams::{PRODUCER_KEY, Producers, home_of, mode_of};
@@ -190,6 +191,7 @@ impl Broker {
             counters: Counters::default(),
             pressure: Arc::new(Pressure::new(budget.clone())),
             workers: AtomicU16::new(1),
+            routes: AtomicU64::new(0),
             default_home,
             protocols: options.protocols,
             spools: spool_row.logs.iter().map(|log| LogId(*log)).collect(),
@@ -200,8 +202,10 @@ impl Broker {
             conns: crate::conns::Conns::default(),
             sessions: Sessions::default(),
             queues: Queues::new(budget),
+            cursors: Cursors::default(),
             waiters: crate::read::Waiters::default(),
             timers: Timers::default(),
+            deadlines: Deadlines::default(),
             modules: Modules::new(options.modules),
             producers: Producers::default(),
             processed: HashMap::new(),
@@ -214,6 +218,7 @@ impl Broker {
             compactions: Compactions::default(),
             holders: Holders::default(),
             parked: Parked::default(),
+            resident: Resident::default(),
             reason: None,
         };
         core.restore(&shared, options.builtins, options.now)?;
@@ -251,6 +256,7 @@ impl Broker {
         set(&counters.streams, core.catalogue.stream_count());
         set(&counters.queues, core.queues.len());
         set(&counters.sessions, core.sessions.len());
+        set(&counters.timers, core.timers.len());
         set(&counters.waiting_reads, core.waiters.len());
         counters.read()
     }
@@ -432,9 +438,10 @@ impl Core {
         for binding in bindings {
             self.route_binding(&mut router, &binding);
         }
-        self.restore_sessions(&**engine, &mut router, now)?;
+        self.restore_sessions(&**engine, &mut router)?;
         drop(router);
         self.drop_deserted_shares(shared, now);
+        self.begin_deadlines(&Turn::new(now, &mut Nobody, shared, 0));
         restore_last_values(shared)?;
         self.restore_modules(&**engine);
         if let Some(next) = engine.get(table::NODE, PRODUCER_KEY) {
@@ -464,22 +471,12 @@ impl Core {
         &mut self,
         engine: &dyn Engine,
         router: &mut Router,
-        now: Now,
     ) -> Result<(), OpenError> {
-        let mut left = Vec::new();
         let sessions = &mut self.sessions;
         each_row(engine, table::SESSIONS, |key, value| {
-            let read = || {
-                let id = u64::from_be_bytes(key[..].try_into().ok()?);
-                let mut row = meta::row::Reader::new(value).ok()?;
-                let name = row.bytes().ok()?;
-                let expiry = row.maybe().ok()?.map_or(Expiry::Never, Expiry::After);
-                let left_ms = row.maybe().ok()?.map(u64::cast_signed);
-                Some((id, name, expiry, left_ms))
-            };
-            let Some((id, name, expiry, left_ms)) = read() else { return false };
-            sessions.restore(id, name, expiry);
-            left.push((id, expiry, left_ms));
+            let id = key[..].try_into().map(u64::from_be_bytes);
+            let (Ok(id), Some(kept)) = (id, KeptSession::read(value)) else { return false };
+            sessions.restore(id, kept);
             true
         })?;
         let mut shares = Vec::new();
@@ -500,12 +497,15 @@ impl Core {
         for share in &shares {
             sessions.join_share(share);
         }
+        let cursors = &mut self.cursors;
+        each_row(engine, table::CURSORS, |name, row| cursors.restore(name, row))?;
         let mut from: Vec<u8> = Vec::new();
         loop {
             let page = engine.cursors(&from, PAGE);
             let Some((last, ..)) = page.last() else { break };
             let next = last.to_vec();
             for (name, log, state) in &page {
+                self.cursors.restore_state(name, state);
                 let id = name[..].try_into().map(u64::from_be_bytes).ok();
                 if let Some(session) = id.and_then(|id| sessions.get_mut(id)) {
                     session.cursors.entry(*log).or_insert_with(|| Cursor::restored(state));
@@ -521,13 +521,28 @@ impl Core {
                 break;
             }
         }
-        for (id, expiry, left_ms) in left {
-            let Expiry::After(ms) = expiry else { continue };
-            let spent = left_ms.map_or(0, |at| u64::try_from(now.unix_ms - at).unwrap_or(0));
-            let at = now.instant + Duration::from_millis(ms.saturating_sub(spent));
-            self.timers.add(at, Due::SessionEnd { session: id, claims: 0 });
-        }
         Ok(())
+    }
+
+    /// Sessions whose owners were there when the server stopped are without one from now on.
+    fn begin_deadlines(&mut self, turn: &Turn<'_>) {
+        let clock = turn.shared.engine.clock_ms();
+        let mut rows = Vec::new();
+        let mut deadlines = self.deadlines.take_missing();
+        for (id, session) in self.sessions.iter_mut().filter(|(_, s)| s.lacks_end()) {
+            session.begin_leave(clock);
+            rows.push(session.row(id));
+            deadlines.extend(session.deadlines(id));
+        }
+        while !rows.is_empty() || !deadlines.is_empty() {
+            let rest = rows.split_off(rows.len().min(PAGE));
+            let page = std::mem::replace(&mut rows, rest);
+            let rest = deadlines.split_off(deadlines.len().min(PAGE));
+            let due = std::mem::replace(&mut deadlines, rest);
+            self.keep_deadlines(turn, page, due);
+        }
+        self.await_deadline(turn, clock);
+        self.await_records(turn);
     }
 
     /// A stream of the configuration: made, or its retention brought up to date.

@@ -175,11 +175,11 @@ impl Core {
 
     /// What the broker and the engine hold in memory, about.
     fn measure(&self, turn: &Turn<'_>, stats: &EngineStats) {
-        /// What a session, a timer, a stream or a route takes, with its names.
-        const SESSION: usize = 800;
-        const CURSOR: usize = 200;
+        /// What a timer, a waiting read, a stream and a route take, with their names.
         const TIMER: usize = 64;
+        const READ: usize = 1_000;
         const STREAM: usize = 1_000;
+        const ROUTE: u64 = 500;
         let figure = |name: &str| {
             let found = stats.figures.iter().find(|figure| figure.name == name);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes")]
@@ -187,15 +187,39 @@ impl Core {
         };
         let counters = &turn.shared.counters;
         let budget = &turn.shared.pressure.budget;
-        let cursors = self.sessions.len() * (SESSION + CURSOR) + self.timers.len() * TIMER;
+        let (timers, reads) = (self.timers.len() * TIMER, self.waiters.len() * READ);
+        let cursors = self.resident.sessions + timers + reads;
         let names = (self.catalogue.stream_count() + self.catalogue.view_count()) * STREAM;
+        let routes = turn.shared.routes.load(Ordering::Relaxed) * ROUTE;
         budget.set(Class::Lane, stats.pending_bytes);
         budget.set(Class::TailCache, figure("tail_cache_bytes"));
         budget.set(Class::IndexCache, figure("index_cache_bytes"));
-        budget.set(Class::Names, names as u64);
+        budget.set(Class::State, figure("state_memory_bytes"));
+        budget.set(Class::Names, (names + self.resident.subscriptions) as u64 + routes);
         budget.set(Class::Cursors, cursors as u64);
         budget.set(Class::Inbound, self.parked.bytes() as u64);
         set(&counters.parked, self.parked.len());
+    }
+}
+
+/// What takes a walk to add up: as it was when that was last done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Resident {
+    /// Sessions and group cursors.
+    sessions: usize,
+    /// Live subscriptions, consumers and unsettled deliveries of connections.
+    subscriptions: usize,
+}
+
+impl Core {
+    /// Adds up what sessions, cursors and connections hold.
+    pub(crate) fn add_up(&mut self) {
+        self.queues.add_up();
+        let sessions: usize = self.sessions.iter().map(|(_, session)| session.memory()).sum();
+        self.resident = Resident {
+            sessions: sessions + self.cursors.memory(),
+            subscriptions: self.conns.memory(),
+        };
     }
 }
 

@@ -20,10 +20,11 @@ use protocol::{
 use storage::{Append, Body, Committed, LogId, Mode, Op, StoredRecord, SubmitError, Target};
 
 use crate::alias::Origin;
+use crate::burial::Buried;
 use crate::completion::Step;
 use crate::desk::Desk;
 use crate::message::detached;
-use crate::queues::{Aim, Aims, Dead, Item, begin_lifetime, is_durable};
+use crate::queues::{Aim, Aims, Item, begin_lifetime, is_durable};
 use crate::router::{LiveTarget, Onward, Route, meets};
 use crate::state::{Core, table};
 use crate::stats::add;
@@ -49,7 +50,7 @@ pub(crate) struct PublishDone {
     /// A queue was full and refused it.
     refused: bool,
     /// The message that this one is the dead letter of.
-    pub(crate) buried: Option<Box<Dead>>,
+    pub(crate) buried: Option<Box<Buried>>,
     log: LogId,
     /// Its place among those that set last values.
     order: u64,
@@ -265,7 +266,7 @@ impl Desk {
             }
         }
         if !ops.is_empty() {
-            ops.extend(buried.as_deref().and_then(Dead::settle));
+            ops.extend(buried.as_deref().and_then(Buried::settle));
         }
         // A message that is not promised to last is not held back for the disk, unless a stream
         // captures it: then nobody sees an offset before its commit.
@@ -497,7 +498,7 @@ pub(crate) struct Plan {
     pub(crate) route: Arc<Route>,
     pub(crate) aims: Aims,
     pub(crate) behind: Vec<Arc<Route>>,
-    pub(crate) buried: Option<Box<Dead>>,
+    pub(crate) buried: Option<Box<Buried>>,
 }
 
 fn count(route: &Route, behind: &[Arc<Route>], queues: usize) -> u32 {

@@ -17,10 +17,12 @@
 //! | `consumers` | consumers come and go; whose turn it is |
 //! | `handing` | messages in, out to consumers, and pulled |
 //! | `settling` | acknowledged, rejected, returned, purged |
+//! | `aside` | messages that are put off for long are not in memory |
 //! | `timing` | expiry, delays, queues that nobody uses; one timer for each queue |
 //! | `graves` | what was given up and waits for its burial |
 //! | `declaring` | made, restored, removed |
 
+mod aside;
 mod backlog;
 mod consumers;
 mod declaring;
@@ -36,14 +38,16 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use model::budget::{Budget, Class};
 use protocol::{ConnId, Overflow, QueueDeclaration, QueueStatus};
-use storage::{LogId, Op, Released};
+use storage::{LogId, Op, Reference, Released};
 
 use crate::timers::TimerId;
+pub(crate) use aside::PutOff;
+use aside::{Aside, Leaving};
 use backlog::Backlog;
 use consumers::Consumers;
 use graves::Graveyard;
 pub(crate) use graves::{Dead, Grave};
-pub(crate) use handing::{Aim, Aims, Loaded, begin_lifetime, load};
+pub(crate) use handing::{Aim, Aims, Loaded, begin_lifetime, load, load_at};
 pub(crate) use item::Item;
 
 /// Queues that live in memory alone have this bit in their number; no log does.
@@ -68,6 +72,7 @@ pub(crate) struct Queue {
     pub(crate) declaration: QueueDeclaration,
     pub(crate) owner: Option<ConnId>,
     backlog: Backlog,
+    aside: Aside,
     consumers: Consumers,
     /// A message that expires was in it.
     timed: bool,
@@ -83,6 +88,7 @@ impl Queue {
             declaration,
             owner,
             backlog: Backlog::default(),
+            aside: Aside::default(),
             consumers: Consumers::default(),
             used_ms: clock_ms,
             timer: None,
@@ -95,7 +101,7 @@ impl Queue {
 
     /// Whether no message is in it, delayed ones included.
     pub(crate) fn is_empty(&self) -> bool {
-        self.backlog.is_empty()
+        self.backlog.is_empty() && self.aside.is_empty()
     }
 
     pub(crate) fn consumers(&self) -> usize {
@@ -144,6 +150,8 @@ pub(crate) struct Queues {
     settled: HashMap<u64, Vec<u64>>,
     /// References that were handed out or delayed, and not yet written so, by their places.
     released: HashMap<u64, HashMap<u64, Released>>,
+    /// Messages that are to be put aside.
+    leaving: Leaving,
     next_transient: u64,
     transient_bytes: usize,
     /// Messages in all queues, delivered ones included.
@@ -213,6 +221,7 @@ impl Queues {
         self.by_name.remove(&queue.declaration.name);
         self.settled.remove(&id);
         self.released.remove(&id);
+        self.leaving.remove(&id);
         for item in queue.backlog.take_all() {
             self.gone(id, &item);
         }
@@ -246,8 +255,18 @@ impl Queues {
     }
 
     /// Drops the messages that wait in a queue and whose record is lost to it; the engine knows.
-    pub(crate) fn lose(&mut self, id: u64, is_lost: &dyn Fn(LogId, u64) -> bool) {
+    pub(crate) fn lose(
+        &mut self,
+        id: u64,
+        is_lost: &dyn Fn(LogId, u64) -> bool,
+        refs: &[Reference],
+    ) {
         let Some(queue) = self.map.get_mut(&id) else { return };
+        let near = (queue.aside.near_ms(), 0);
+        let stored = |item: &Item| item.stored_at().is_some_and(|(log, at)| is_lost(log, at));
+        let here = queue.backlog.delayed().range(near..).filter(|(_, item)| stored(item)).count();
+        let lost = refs.iter().filter(|r| is_lost(r.log, r.offset)).map(|r| r.not_before_ms);
+        queue.lose_aside(lost, here as u64);
         for item in queue.backlog.take_lost(is_lost) {
             self.gone(id, &item);
         }

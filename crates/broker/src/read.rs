@@ -198,7 +198,8 @@ impl Desk {
     /// A commit of a log was handled: reads that wait for it are looked at again.
     pub(crate) fn wake_reads(&mut self, turn: &mut Turn<'_>, log: LogId) {
         let ids = {
-            let core = self.broker.lock();
+            let mut core = self.broker.lock();
+            core.wake_cursors(turn, log);
             match core.waiters.by_log.get(&log) {
                 Some(ids) => ids.clone(),
                 None => return,
@@ -379,7 +380,7 @@ pub(crate) fn refusal_of_read(error: &ReadError) -> Refusal {
     }
 }
 
-fn find_position(
+pub(crate) fn find_position(
     engine: &dyn Engine,
     source: &Source,
     position: Position,

@@ -68,7 +68,8 @@ impl Core {
         }
         turn.shared.last_values.sweep();
         self.hold_to_quotas(turn);
-        self.queues.add_up();
+        self.add_up();
+        self.trim_cursors(turn);
         self.sessions.mark_followers();
         self.flush(turn);
     }

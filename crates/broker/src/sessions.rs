@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
@@ -14,16 +13,16 @@ use model::filter::Filter;
 use model::record::{Assurance, Space};
 use protocol::{
     Claim, Claimed, ConnId, Delivery, DurableSubscription, Expiry, Handover, Matched, Message,
-    Notice, Publish, Refusal, Release, Remember, Reply, Settlement, Tag, Token, Will,
+    Notice, Publish, Refusal, Release, Remember, Reply, Settlement, Tag, Token,
 };
 use storage::{CursorState, LogId, Mode, Op, ReadLimits};
 
 use crate::completion::{Completion, Step};
+use crate::deadlines::{Deadline, Kind};
 use crate::publish::memory_key;
 use crate::router::{Route, Target, matched};
 use crate::state::{Core, table};
 use crate::stats::add;
-use crate::timers::Due;
 use crate::turn::{Turn, refusal_of};
 
 /// Most sessions of a node.
@@ -43,7 +42,6 @@ const MEMORY_ROWS_MAX: usize = 200_000;
 pub(crate) struct Session {
     pub(crate) name: Bytes,
     pub(crate) expiry: Expiry,
-    pub(crate) claims: u64,
     pub(crate) owner: Option<ConnId>,
     waiting: Option<(ConnId, Option<Token>, Claim)>,
     window: u32,
@@ -51,7 +49,10 @@ pub(crate) struct Session {
     pub(crate) subscriptions: BTreeMap<u32, Durable>,
     pub(crate) cursors: BTreeMap<LogId, Cursor>,
     handover: Option<Handover>,
-    will: Option<Publish>,
+    /// When it ends unless it is claimed before, on the engine's clock.
+    ends_ms: Option<i64>,
+    /// What is published unless it is claimed before, and when.
+    will: Option<(Publish, i64)>,
     /// It has been durable, so that rows of it may be there.
     kept: bool,
 }
@@ -298,10 +299,11 @@ impl Sessions {
     }
 
     /// Takes back a session that was kept.
-    pub(crate) fn restore(&mut self, id: u64, name: Bytes, expiry: Expiry) {
+    pub(crate) fn restore(&mut self, id: u64, kept: KeptSession) {
         self.next = self.next.max(id);
-        self.by_name.insert(name.clone(), id);
-        self.map.insert(id, Box::new(Session::new(name, expiry)));
+        self.by_name.insert(kept.name.clone(), id);
+        let session = Session { ends_ms: kept.ends_ms, ..Session::new(kept.name, kept.expiry) };
+        self.map.insert(id, Box::new(session));
     }
 
     fn id_of(&mut self, name: &Bytes) -> u64 {
@@ -319,7 +321,6 @@ impl Session {
         Self {
             name,
             expiry,
-            claims: 0,
             owner: None,
             waiting: None,
             window: 0,
@@ -327,6 +328,7 @@ impl Session {
             subscriptions: BTreeMap::new(),
             cursors: BTreeMap::new(),
             handover: None,
+            ends_ms: None,
             will: None,
             kept: expiry.is_durable(),
         }
@@ -334,6 +336,39 @@ impl Session {
 
     pub(crate) fn window(&self) -> u32 {
         self.window
+    }
+
+    /// The owner leaves: from when on it counts when the session ends.
+    pub(crate) fn begin_leave(&mut self, clock_ms: i64) {
+        self.ends_ms = match self.expiry {
+            Expiry::After(ms) => Some(after(clock_ms, ms)),
+            Expiry::Never => None,
+        };
+    }
+
+    /// Whether it must end some time and nothing says when: its owner was there when the server
+    /// stopped.
+    pub(crate) fn lacks_end(&self) -> bool {
+        self.ends_ms.is_none() && self.expiry != Expiry::Never
+    }
+
+    /// What is due while nobody claims it.
+    pub(crate) fn deadlines(&self, id: u64) -> impl Iterator<Item = Deadline> {
+        let of = move |kind| move |at_ms| Deadline { at_ms, kind, object: id };
+        let end = self.ends_ms.map(of(Kind::SessionEnd));
+        let will = self.will.as_ref().map(|(_, at_ms)| *at_ms).map(of(Kind::Will));
+        end.into_iter().chain(will)
+    }
+
+    /// Nothing of that is due any more.
+    fn take_deadlines(&mut self, id: u64, ops: &mut Vec<Op>) {
+        ops.extend(self.deadlines(id).map(Deadline::remove));
+        self.ends_ms = None;
+    }
+
+    /// What keeps it.
+    pub(crate) fn row(&self, id: u64) -> Op {
+        session_row(id, &self.name, self.expiry, self.ends_ms)
     }
 
     /// Of the subscriptions that match, those that want this message from whom it comes.
@@ -351,6 +386,21 @@ impl Session {
         let (lost, with_owner) = cursor.lose(to, processed);
         self.outstanding = self.outstanding.saturating_sub(with_owner);
         lost
+    }
+
+    /// What it takes in memory, with what waits for it, about.
+    pub(crate) fn memory(&self) -> usize {
+        /// Its place by name and by number; a subscription here and in the router; an offset in a set.
+        const SESSION: usize = size_of::<Session>() + 120;
+        const SUBSCRIPTION: usize = size_of::<Durable>() + 400;
+        const OFFSET: usize = 16;
+        let of = |cursor: &Cursor| {
+            let offsets = cursor.inflight.len() + cursor.done.len() + cursor.returned.len();
+            let ranges = cursor.kept.as_ref().map_or(0, |kept| kept.done.len() * 16);
+            size_of::<Cursor>() + offsets * OFFSET + ranges + cursor.pending_bytes
+        };
+        let cursors: usize = self.cursors.values().map(of).sum();
+        SESSION + 2 * self.name.len() + self.subscriptions.len() * SUBSCRIPTION + cursors
     }
 
     fn has_room(&self) -> bool {
@@ -412,9 +462,9 @@ impl Core {
         session.expiry = claim.expiry;
         session.window = claim.window;
         session.owner = Some(conn);
-        session.claims += 1;
+        session.take_deadlines(id, &mut ops);
         // The will of a session that ends here is due now; that of one that goes on is not due at all.
-        let due = session.will.take().filter(|_| claim.clean);
+        let due = session.will.take().filter(|_| claim.clean).map(|(will, _)| will);
         session.outstanding = 0;
         let subscriptions: Vec<DurableSubscription> = session
             .subscriptions
@@ -493,13 +543,11 @@ impl Core {
         }
         self.sessions.dirty.insert(id);
         let session = self.sessions.map.get_mut(&id).expect("it was there");
-        let (expiry, claims) = (session.expiry, session.claims);
+        let clock = turn.shared.engine.clock_ms();
+        session.will = release.will.map(|will| (will.publish, after(clock, will.delay_ms)));
         let waiting = session.waiting.take();
-        if let Some(will) = release.will {
-            self.set_will(turn, id, *will);
-        }
         if waiting.is_none() {
-            self.leave(turn, id, expiry, claims);
+            self.leave(turn, id, clock);
         }
         turn.reply(conn, token, Reply::Done);
         if let Some((conn, token, claim)) = waiting {
@@ -509,57 +557,43 @@ impl Core {
         }
     }
 
-    fn set_will(&mut self, turn: &Turn<'_>, id: u64, will: Will) {
+    /// A session has no owner from now on.
+    fn leave(&mut self, turn: &mut Turn<'_>, id: u64, clock_ms: i64) {
         let Some(session) = self.sessions.map.get_mut(&id) else { return };
-        session.will = Some(will.publish);
-        let claims = session.claims;
-        let at = turn.now.instant + Duration::from_millis(will.delay_ms);
-        self.timer(turn, at, Due::Will { session: id, claims });
-    }
-
-    fn leave(&mut self, turn: &mut Turn<'_>, id: u64, expiry: Expiry, claims: u64) {
-        match expiry {
-            Expiry::After(0) => self.session_end(turn, id, claims),
-            Expiry::After(ms) => {
-                let at = turn.now.instant + Duration::from_millis(ms);
-                self.timer(turn, at, Due::SessionEnd { session: id, claims });
-                self.keep_row(turn, id);
-            }
-            Expiry::Never => self.keep_row(turn, id),
+        if !session.expiry.is_durable() {
+            return self.end(turn, id);
         }
+        session.begin_leave(clock_ms);
+        let (row, deadlines) = (session.row(id), session.deadlines(id).collect());
+        self.keep_deadlines(turn, vec![row], deadlines);
     }
 
-    fn keep_row(&mut self, turn: &Turn<'_>, id: u64) {
-        let Some(session) = self.sessions.map.get(&id) else { return };
-        let op = session_row(id, &session.name, session.expiry, Some(turn.now.unix_ms));
-        turn.shared.submit(vec![op], Mode::Async, turn.worker, |_| Step::Flushed);
-    }
-
-    pub(crate) fn will_due(&mut self, id: u64, claims: u64) {
-        let Some(session) = self.sessions.map.get_mut(&id) else { return };
-        if session.claims == claims
-            && session.owner.is_none()
-            && let Some(will) = session.will.take()
-        {
+    /// A will is due, unless the session was claimed since.
+    pub(crate) fn will_due(&mut self, due: Deadline) {
+        let Some(session) = self.sessions.map.get_mut(&due.object) else { return };
+        let stands = session.will.as_ref().is_some_and(|(_, at_ms)| *at_ms == due.at_ms);
+        if stands && let Some((will, _)) = session.will.take() {
             self.sessions.wills.push(will);
         }
     }
 
-    /// A session ends for good, unless someone claimed it since.
-    pub(crate) fn session_end(&mut self, turn: &mut Turn<'_>, id: u64, claims: u64) {
-        let Some(session) = self.sessions.map.get_mut(&id) else { return };
-        if session.claims != claims || session.owner.is_some() {
-            return;
+    /// A session ends, unless it was claimed since.
+    pub(crate) fn session_due(&mut self, turn: &mut Turn<'_>, due: Deadline) {
+        let session = self.sessions.map.get(&due.object);
+        if session.is_some_and(|session| session.ends_ms == Some(due.at_ms)) {
+            self.end(turn, due.object);
         }
-        if let Some(will) = session.will.take() {
-            self.sessions.wills.push(will);
-        }
+    }
+
+    /// A session ends for good.
+    fn end(&mut self, turn: &mut Turn<'_>, id: u64) {
         let mut ops = Vec::new();
         self.forget_state(turn, id, &mut ops);
-        if let Some(session) = self.sessions.map.remove(&id) {
-            self.sessions.by_name.remove(&session.name);
-            ops.push(Op::Remove { table: table::SESSIONS, key: cursor_name(id) });
-        }
+        let Some(mut session) = self.sessions.map.remove(&id) else { return };
+        session.take_deadlines(id, &mut ops);
+        self.sessions.wills.extend(session.will.take().map(|(will, _)| will));
+        self.sessions.by_name.remove(&session.name);
+        ops.push(Op::Remove { table: table::SESSIONS, key: cursor_name(id) });
         turn.shared.submit(ops, Mode::Async, turn.worker, |_| Step::Flushed);
     }
 
@@ -729,6 +763,7 @@ impl Core {
                     cursor.following = false;
                     cursor.next = cursor.next.min(tag.place);
                 }
+                Settlement::Extend(_) => unreachable!("what has no deadline is not extended"),
             }
         }
         self.sessions.dirty.insert(id);
@@ -869,7 +904,29 @@ pub(crate) fn share_name(group: &[u8], filter: &Filter) -> Bytes {
     Bytes::from(name)
 }
 
-fn session_row(id: u64, name: &[u8], expiry: Expiry, left_ms: Option<i64>) -> Op {
+fn after(clock_ms: i64, ms: u64) -> i64 {
+    clock_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+/// What the row of a session says.
+pub(crate) struct KeptSession {
+    name: Bytes,
+    expiry: Expiry,
+    ends_ms: Option<i64>,
+}
+
+impl KeptSession {
+    pub(crate) fn read(row: Bytes) -> Option<Self> {
+        let mut row = meta::row::Reader::new(row).ok()?;
+        Some(Self {
+            name: row.bytes().ok()?,
+            expiry: row.maybe().ok()?.map_or(Expiry::Never, Expiry::After),
+            ends_ms: row.maybe().ok()?.map(u64::cast_signed),
+        })
+    }
+}
+
+fn session_row(id: u64, name: &[u8], expiry: Expiry, ends_ms: Option<i64>) -> Op {
     let ms = match expiry {
         Expiry::Never => None,
         Expiry::After(ms) => Some(ms),
@@ -877,7 +934,7 @@ fn session_row(id: u64, name: &[u8], expiry: Expiry, left_ms: Option<i64>) -> Op
     let value = meta::row::Writer::default()
         .bytes(name)
         .maybe(ms)
-        .maybe(left_ms.map(i64::cast_unsigned))
+        .maybe(ends_ms.map(i64::cast_unsigned))
         .finish();
     Op::Put { table: table::SESSIONS, key: cursor_name(id), value }
 }

@@ -8,9 +8,12 @@ use storage::{LogId, Mode, Op};
 use crate::compaction::Compactions;
 use crate::completion::{Completion, Step};
 use crate::conns::Conns;
+use crate::cursors::Cursors;
+use crate::deadlines::Deadlines;
 use crate::holders::Holders;
 use crate::modules::Modules;
 use crate::parked::Parked;
+use crate::pressure::Resident;
 use crate::queues::Queues;
 use crate::read::Waiters;
 use crate::sessions::Sessions;
@@ -35,6 +38,10 @@ pub(crate) mod table {
     pub(crate) const SUBSCRIPTIONS: Table = "subscriptions";
     /// Their memory: key = session id, the session's own key.
     pub(crate) const MEMORY: Table = "memory";
+    /// What is due, by its time: key = time, kind, object.
+    pub(crate) const DEADLINES: Table = "deadlines";
+    /// Group cursors: key = name.
+    pub(crate) const CURSORS: Table = "cursors";
     /// How far logs were compacted: key = log.
     pub(crate) const COMPACTION: Table = "compaction";
     /// Single numbers of the node.
@@ -47,8 +54,10 @@ pub(crate) struct Core {
     pub(crate) conns: Conns,
     pub(crate) sessions: Sessions,
     pub(crate) queues: Queues,
+    pub(crate) cursors: Cursors,
     pub(crate) waiters: Waiters,
     pub(crate) timers: Timers,
+    pub(crate) deadlines: Deadlines,
     pub(crate) modules: Modules,
     pub(crate) producers: Producers,
     /// Commits of a log were handled up to here.
@@ -68,6 +77,8 @@ pub(crate) struct Core {
     pub(crate) holders: Holders,
     /// Publishes that wait for room.
     pub(crate) parked: Parked,
+    /// What sessions and connections hold.
+    pub(crate) resident: Resident,
     /// Why publishing was refused when that was last looked at.
     pub(crate) reason: Option<&'static str>,
 }
@@ -116,6 +127,8 @@ impl Core {
         self.flush_due = false;
         let mut ops = self.queues.take_changes();
         self.sessions.take_cursors(&self.processed, &mut ops);
+        self.cursors.take_changes(&mut ops);
+        self.write_put_off(turn);
         // None of them needs another, so that many are several writes.
         let mut weight = 0;
         let mut write = Vec::new();

@@ -93,6 +93,8 @@ counters! {
     sessions,
     /// Last values, gauge.
     last_values,
+    /// Timers, gauge.
+    timers,
     /// Reads that wait, gauge.
     waiting_reads,
     /// Publishes that wait for room, gauge.

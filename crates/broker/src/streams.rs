@@ -317,6 +317,7 @@ impl Core {
                     session.cursors.remove(&LogId(*log));
                 }
             }
+            self.forget_cursors_on(turn, &stream.logs, &mut ops);
             ops.extend(stream.logs.iter().map(|log| Op::DropLog(LogId(*log))));
             if stream.retention.cleanup.compacts() {
                 ops.extend(stream.logs.iter().map(|log| compaction::forget(LogId(*log))));

@@ -1,18 +1,23 @@
-//! What is due, and when. One ordered map: timers are few (waits, expiries, background work).
+//! What is due, and when. One ordered map: timers are few (waits, one for each queue, background work).
+//! What there is much of has rows instead ([`crate::deadlines`]).
 
 use std::collections::BTreeMap;
 use std::time::Instant;
+
+use crate::deadlines::Deadline;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// A waiting read answers with what there is.
     Read(u64),
-    /// A session without an owner ends, unless it was claimed since (its claim count).
-    SessionEnd { session: u64, claims: u64 },
-    /// A will is published, unless the session was claimed since.
-    Will { session: u64, claims: u64 },
+    /// The first of the rows of deadlines.
+    Deadlines,
+    /// A deadline that has no row.
+    Lost(Deadline),
     /// Something of a queue: a message expires or comes back, or nobody used it.
     Queue(u64),
+    /// Something of a group cursor: a record comes back, or storage is asked again.
+    Records(u64),
     /// Storage is asked again to take dead letters.
     Burials,
     /// A module asked for it.

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) pressure: Arc<Pressure>,
     pub(crate) workers: AtomicU16,
+    /// Routes that desks keep, for what they take in memory.
+    pub(crate) routes: AtomicU64,
     pub(crate) default_home: Arc<Home>,
     pub(crate) protocols: Protocols,
     pub(crate) spools: Vec<LogId>,

@@ -15,4 +15,4 @@ mod queue;
 pub mod row;
 
 pub use catalogue::{Catalogue, Change, Stream, View};
-pub use queue::Queue;
+pub use queue::{Queue, read_destination, write_destination};

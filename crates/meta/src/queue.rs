@@ -66,8 +66,14 @@ fn write_options(row: Writer, options: &QueueOptions) -> Writer {
         .maybe(options.delivery_limit.map(u64::from))
         .number(overflow)
         .flags(&[options.single_active, options.no_pull, options.tells_deliveries]);
+    write_destination(row, options.dead_letter.as_ref())
+}
+
+/// Appends where dead letters go, one to three fields.
+#[must_use]
+pub fn write_destination(row: Writer, to: Option<&DeadLetter>) -> Writer {
     let name = |space: &Space| Bytes::copy_from_slice(space.name().unwrap_or_default().as_bytes());
-    match &options.dead_letter {
+    match to {
         None => row.bytes(destination::NOWHERE),
         Some(DeadLetter::To(Address::Subject(space, subject))) => {
             row.bytes(destination::SUBJECT).bytes(&name(space)).bytes(subject.as_bytes())
@@ -92,20 +98,7 @@ fn read_options(row: &mut Reader) -> Result<QueueOptions, Unreadable> {
         _ => return Err(Unreadable),
     };
     let [single_active, no_pull, tells_deliveries] = row.flags()?;
-    let dead_letter = match &row.bytes()?[..] {
-        destination::NOWHERE => None,
-        destination::SUBJECT => {
-            let space = read_space(row)?;
-            let subject = Subject::from_canonical(row.bytes()?).map_err(|_| Unreadable)?;
-            Some(DeadLetter::To(Address::Subject(space, subject)))
-        }
-        destination::QUEUE => Some(DeadLetter::To(Address::Queue(row.bytes()?))),
-        destination::WITHIN => {
-            Some(DeadLetter::Within { space: read_space(row)?, private: read_space(row)? })
-        }
-        destination::BY_NAME => Some(DeadLetter::ByName),
-        _ => return Err(Unreadable),
-    };
+    let dead_letter = read_destination(row)?;
     Ok(QueueOptions {
         message_ttl_ms,
         unused_ms,
@@ -118,6 +111,28 @@ fn read_options(row: &mut Reader) -> Result<QueueOptions, Unreadable> {
         no_pull,
         delivery_limit,
         tells_deliveries,
+    })
+}
+
+/// The next fields, as [`write_destination`] wrote them.
+///
+/// # Errors
+///
+/// [`Unreadable`].
+pub fn read_destination(row: &mut Reader) -> Result<Option<DeadLetter>, Unreadable> {
+    Ok(match &row.bytes()?[..] {
+        destination::NOWHERE => None,
+        destination::SUBJECT => {
+            let space = read_space(row)?;
+            let subject = Subject::from_canonical(row.bytes()?).map_err(|_| Unreadable)?;
+            Some(DeadLetter::To(Address::Subject(space, subject)))
+        }
+        destination::QUEUE => Some(DeadLetter::To(Address::Queue(row.bytes()?))),
+        destination::WITHIN => {
+            Some(DeadLetter::Within { space: read_space(row)?, private: read_space(row)? })
+        }
+        destination::BY_NAME => Some(DeadLetter::ByName),
+        _ => return Err(Unreadable),
     })
 }
 

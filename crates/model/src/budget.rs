@@ -25,17 +25,19 @@ pub enum Class {
     IndexCache,
     /// Streams, subjects, subscriptions and routes.
     Names,
-    /// Sessions, cursors and timers.
+    /// Sessions with what waits for them, group cursors, timers and waiting reads.
     Cursors,
     /// Messages that queues keep in memory.
     Queues,
-    /// Rows of tables, last values among them.
+    /// What the storage engine knows of logs, subjects, rows, cursors, references and producers.
     State,
+    /// Last values.
+    LastValues,
 }
 
 impl Class {
     /// All classes with their names.
-    pub const ALL: [(Self, &'static str); 9] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Connections, "connections"),
         (Self::Inbound, "inbound"),
         (Self::Lane, "lane"),
@@ -45,6 +47,7 @@ impl Class {
         (Self::Cursors, "cursors"),
         (Self::Queues, "queues"),
         (Self::State, "state"),
+        (Self::LastValues, "last_values"),
     ];
 }
 

@@ -25,11 +25,11 @@ pub use reply::{
     ReadOutcome, Refusal, Reply, SpaceStatus, StreamPurged, StreamStatus,
 };
 pub use request::{
-    Alter, Append, BindTarget, Binding, Claim, Consume, DeadLetter, Declare, Destroy, Expiry,
-    HeaderMatch, HeaderMatchMode, OFFSETS_MAX, Overflow, Position, Propose, Publish, Pull,
-    PurgeStream, QueueDeclaration, QueueOptions, Read, ReadItem, Release, Remember, Request,
-    Settle, Settlement, SpaceDeclaration, Start, StreamDeclaration, StreamRef, Subscribe, Wait,
-    Which, Will,
+    Alter, Append, BindTarget, Binding, Claim, CloseCursor, Consume, CursorPolicy, DeadLetter,
+    Declare, Destroy, Expiry, HeaderMatch, HeaderMatchMode, OFFSETS_MAX, OpenCursor, Overflow,
+    Position, Propose, Publish, Pull, PullCursor, PurgeStream, QueueDeclaration, QueueOptions,
+    Read, ReadItem, Release, Remember, Request, Settle, Settlement, SpaceDeclaration, Start,
+    StreamDeclaration, StreamRef, Subscribe, Wait, Which, Will,
 };
 pub use retention::{
     Cleanup, Compaction, DELETE_RETENTION_MS, Durability, MIN_DIRTY_PERCENT, PER_SUBJECT_MAX,

@@ -69,6 +69,15 @@ pub enum Request {
     },
     /// One message of a queue, now. Answer: `Pulled` or `Refused`.
     Pull(Pull),
+    /// Joins a cursor that its members share, made if there is none. Answer: `Subscribed` or
+    /// `Refused`.
+    OpenCursor(OpenCursor),
+    /// Takes more records of such a cursor. Answer: `Done` or `Refused`; deliveries follow as there
+    /// are records.
+    PullCursor(PullCursor),
+    /// Leaves such a cursor; what the member has unsettled comes back at once. Answer: `Done` or
+    /// `Refused`.
+    CloseCursor(CloseCursor),
     /// A command for a protocol's shared state machine. Answer: `Proposed`.
     Propose(Propose),
     /// A fresh producer id. Answer: `ProducerId`.
@@ -281,8 +290,11 @@ pub enum Settlement {
     RequeueAfter(u64),
     /// The receiver never saw it: back to where it was, and not counted as a delivery.
     Unseen,
-    /// Not wanted: given up ([`QueueOptions::dead_letter`]).
+    /// Not wanted: given up ([`QueueOptions::dead_letter`], [`CursorPolicy::dead_letter`]).
     Reject,
+    /// Still being worked on: of a group cursor's record the deadline is so many milliseconds from
+    /// now. Nothing else has one.
+    Extend(u64),
 }
 
 /// Settles deliveries of this connection.
@@ -568,6 +580,59 @@ pub struct Pull {
     pub queue: Bytes,
     /// It is settled as it is sent.
     pub no_ack: bool,
+}
+
+/// A member of a cursor on one partition. Each record goes to one member at a time.
+#[derive(Debug)]
+pub struct OpenCursor {
+    /// The member's number for it, among those of its consumers.
+    pub number: u32,
+    /// The cursor's name.
+    pub name: Bytes,
+    /// The stream or view. This and what follows count when the cursor is made.
+    pub stream: StreamRef,
+    /// Its partition.
+    pub partition: u32,
+    /// Where it begins.
+    pub start: Position,
+    /// How it hands out.
+    pub policy: CursorPolicy,
+}
+
+/// How a group cursor hands out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorPolicy {
+    /// A record that is not settled so long after it was handed out comes back; `None`: it stays
+    /// with its member. On the engine's clock.
+    pub ack_wait_ms: Option<u64>,
+    /// A record that was handed out so often and comes back is given up.
+    pub max_deliveries: Option<u32>,
+    /// Records that are handed out and not settled, at most; 1 to 4,095. Those that wait to be
+    /// handed out again are among them.
+    pub max_pending: u32,
+    /// Only these records; others count as done.
+    pub filter: Option<Filter>,
+    /// Where records go that are rejected or handed out too often; nowhere otherwise.
+    pub dead_letter: Option<DeadLetter>,
+}
+
+/// More records of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PullCursor {
+    /// The member's number.
+    pub number: u32,
+    /// How many more it takes. 0 takes back what it asked for and has not got: after the answer
+    /// nothing comes any more.
+    pub records: u32,
+}
+
+/// Leaves a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseCursor {
+    /// The member's number.
+    pub number: u32,
+    /// The cursor goes, for all its members.
+    pub forget: bool,
 }
 
 /// A command for a protocol's shared state machine.

@@ -51,7 +51,8 @@ pub enum Input<'a> {
 pub enum Notice {
     /// Another connection claimed this session's name: hand over with a release, then close.
     Displaced,
-    /// A consumer's queue is gone: the number given at `Consume`.
+    /// A consumer's queue or a member's cursor is gone: the number given at `Consume` or
+    /// `OpenCursor`.
     ConsumerGone(u32),
     /// The server is going down: say goodbye as the protocol has it.
     Draining,

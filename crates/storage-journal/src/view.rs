@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use model::filter::Filter;
 use storage::memory::query::{Miss, Query, Search, Source};
 use storage::memory::state::{Found, Hidden, Place, Run, State};
+use storage::memory::state_memory;
 use storage::{EngineStats, Figure, Health, LogId, Offset, ReadError, StoredBatch};
 
 use crate::entry;
@@ -192,15 +193,18 @@ impl View {
     pub(crate) fn figures(&self) -> Vec<Figure> {
         let hits = self.units.hits();
         let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        let (rows, files) = {
+        let (rows, files, memory) = {
             let state = self.state();
-            (state.changed_rows(), state.file_count())
+            (state.changed_rows(), state.file_count(), state.memory_bytes())
         };
+        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).bytes;
         let figure = |name, about, value| Figure { name, about, value };
         vec![
             figure("wal_bytes", "Bytes of the log's segments.", counter(&self.counters.disk_bytes)),
             figure("unit_bytes", "Bytes of resting files.", counter(&self.counters.unit_bytes)),
             figure("state_bytes", "Bytes of state tables.", counter(&self.counters.state_bytes)),
+            state_memory(memory),
+            figure("tail_cache_bytes", "The newest records in memory.", cached as f64),
             figure("units", "Resting files in use.", files as f64),
             figure("drains_total", "Drains of segments.", counter(&self.counters.drains)),
             figure("merges_total", "Merges of resting files.", counter(&self.counters.merges)),

@@ -7,6 +7,7 @@
 //! state     the fold of all images: logs, rows, cursors, references
 //! log       one log in it: its newest batches (fresh), what of it rests, its subjects
 //! rows      the state as rows, for checkpoints
+//! weight    what it takes in memory
 //! query     reading from the state and from what rests
 //! ```
 //!
@@ -21,8 +22,8 @@ use model::filter::Filter;
 use model::subject::Subject;
 
 use crate::{
-    Bounds, CursorState, Done, Engine, EngineStats, LogId, Offset, Policy, ReadError, ReadLimits,
-    Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write,
+    Bounds, CursorState, Done, Engine, EngineStats, Figure, LogId, Offset, Policy, ReadError,
+    ReadLimits, Reference, StoredBatch, SubjectSpan, SubmitError, Table, Write,
 };
 
 mod fresh;
@@ -34,6 +35,7 @@ pub mod query;
 pub mod rows;
 pub mod state;
 mod subjects;
+mod weight;
 
 use plan::{Planner, Step};
 use query::{Miss, Query, Search, Source};
@@ -192,12 +194,24 @@ impl Engine for Memory {
     }
 
     fn stats(&self) -> EngineStats {
-        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
-        EngineStats { commits: committer.commits, ..EngineStats::default() }
+        let commits = self.committer.lock().unwrap_or_else(PoisonError::into_inner).commits;
+        let bytes = self.state().memory_bytes();
+        EngineStats { commits, figures: vec![state_memory(bytes)], ..EngineStats::default() }
     }
 
     fn close(&self) {
         self.committer.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+    }
+}
+
+/// The figure of what a state takes in memory.
+pub fn state_memory(bytes: u64) -> Figure {
+    #[expect(clippy::cast_precision_loss, reason = "a figure")]
+    let value = bytes as f64;
+    Figure {
+        name: "state_memory_bytes",
+        about: "Memory of logs, rows, cursors and references.",
+        value,
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use protocol::Message;
-use storage::LogId;
+use storage::{LogId, Released};
 
 use super::item::Item;
 
@@ -229,19 +229,35 @@ impl Backlog {
         }
     }
 
+    /// Those that are delayed, by time and order.
+    pub(super) fn delayed(&self) -> &BTreeMap<(i64, u64), Item> {
+        &self.delayed
+    }
+
+    /// Takes out one of those.
+    pub(super) fn take_put_off(&mut self, key: (i64, u64)) -> Option<Item> {
+        self.delayed.remove(&key)
+    }
+
     /// When the first delayed one comes back.
     pub(super) fn next_wake(&self) -> Option<i64> {
         self.delayed.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Brings delayed ones back whose time has come.
-    pub(super) fn wake(&mut self, clock_ms: i64) {
+    /// Brings delayed ones back whose time has come. The states of those that were put off until
+    /// `near_ms` or later: their references are to say so.
+    pub(super) fn wake(&mut self, clock_ms: i64, near_ms: i64) -> Vec<Released> {
+        let mut woken = Vec::new();
         while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= clock_ms
         {
-            let item = first.remove();
+            let ((not_before_ms, _), item) = first.remove_entry();
+            if let Some(place) = item.place().filter(|_| not_before_ms >= near_ms) {
+                woken.push(Released { place, deliveries: item.deliveries, not_before_ms: 0 });
+            }
             self.put_back(item);
         }
+        woken
     }
 
     /// Keeps messages of a batch that was read for one item for those that come right after it.

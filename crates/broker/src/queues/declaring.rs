@@ -1,5 +1,6 @@
 //! Queues made, described, restored at the start, and removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,8 +9,10 @@ use meta::Queue as QueueRow;
 use protocol::{BindTarget, Binding, ConnId, Declared, QueueDeclaration, Refusal, Reply, Token};
 use storage::{Engine, LogId, Mode, Op, ReadLimits, batch};
 
+use super::aside::{Aside, minute};
 use super::{Item, Queue, is_durable};
 use crate::completion::Step;
+use crate::deadlines::Kind;
 use crate::state::{Core, rows};
 use crate::timers::Due;
 use crate::turn::Turn;
@@ -157,12 +160,18 @@ impl Core {
         let mut queue = Queue::new(declaration, None, clock);
         let options = queue.declaration.options().clone();
         let mut sizes = options.max_bytes.map(|_| Sizes::default());
+        queue.aside = Aside::started(clock);
+        let mut minutes = BTreeSet::new();
         let mut from = 0;
         loop {
             let page = engine.refs(LogId(id), from, PAGE);
             let Some(last) = page.last() else { break };
             from = last.place + 1;
             for reference in &page {
+                if reference.not_before_ms > clock && queue.aside.found(reference.not_before_ms) {
+                    minutes.insert(minute(id, reference.not_before_ms).at_ms);
+                    continue;
+                }
                 let mut item = Item::restored(reference);
                 if let Some(sizes) = &mut sizes {
                     item.set_bytes(sizes.of(&**engine, reference.log, reference.offset));
@@ -175,6 +184,7 @@ impl Core {
                 self.queues.held += 1;
             }
         }
+        self.deadlines.expect(engine, Kind::PutOff, id, minutes);
         queue.timed |= !queue.is_empty();
         let waits = !queue.is_empty()
             && (options.message_ttl_ms.is_some() || options.dead_letter.is_some());

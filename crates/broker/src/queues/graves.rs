@@ -150,7 +150,7 @@ impl Core {
     }
 
     /// Whether the space exists that dead letters go to.
-    fn leads_somewhere(&self, to: &DeadLetter) -> bool {
+    pub(crate) fn leads_somewhere(&self, to: &DeadLetter) -> bool {
         let space = match to {
             DeadLetter::To(Address::Subject(space, _)) | DeadLetter::Within { space, .. } => space,
             DeadLetter::To(Address::Queue(_)) | DeadLetter::ByName => return true,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::budget::Level;
 use model::record::Cause;
 use protocol::{ConnId, Delivery, Matched, Message, Pull, Pulled, Refusal, Reply, Tag, Token};
-use storage::{ReadError, ReadLimits};
+use storage::{LogId, ReadError, ReadLimits};
 
 use super::backlog::Backlog;
 use super::{Item, is_durable};
@@ -38,7 +38,12 @@ pub(crate) fn load(turn: &Turn<'_>, item: &Item) -> Loaded {
         return Loaded::Here(message.clone(), Vec::new());
     }
     let Some((log, offset)) = item.stored_at() else { return Loaded::Lost };
-    let limits = ReadLimits { max_bytes: 1, held: true };
+    load_at(turn, log, offset, true)
+}
+
+/// The message of a record; one that is out of sight too if it is `held`.
+pub(crate) fn load_at(turn: &Turn<'_>, log: LogId, offset: u64, held: bool) -> Loaded {
+    let limits = ReadLimits { max_bytes: 1, held };
     let batches = match turn.shared.engine.read(log, offset, limits) {
         Ok(batches) => batches,
         Err(ReadError::NoLog | ReadError::OutOfRange { .. }) => return Loaded::Lost,

@@ -1,7 +1,7 @@
 //! What becomes of deliveries: acknowledged, rejected, returned. And of what waits: purged.
 
 use model::record::Cause;
-use protocol::{ConnId, Refusal, Reply, Settle, Settlement, Token};
+use protocol::{ConnId, Refusal, Reply, Settle, Settlement, Tag, Token};
 
 use crate::conns::Unsettled;
 use crate::state::Core;
@@ -19,7 +19,19 @@ impl Core {
         let mut touched = Vec::new();
         let mut unknown = false;
         let mut session_tags = Vec::new();
-        for tag in settle.tags {
+        let (records, tags): (Vec<Tag>, Vec<Tag>) =
+            settle.tags.into_iter().partition(|tag| self.cursors.has(tag.source));
+        if !records.is_empty() {
+            unknown = !self.settle_records(turn, conn, &records, settle.how);
+        }
+        if let Settlement::Extend(_) = settle.how {
+            unknown |= !tags.is_empty();
+            return match unknown {
+                true => turn.refuse(conn, token, Refusal::NotFound),
+                false => turn.reply(conn, token, Reply::Done),
+            };
+        }
+        for tag in tags {
             let found = self.conns.rare_of(conn).and_then(|rare| {
                 let unsettled = rare.unsettled.remove(&tag)?;
                 for window in &unsettled.windows {
@@ -38,7 +50,7 @@ impl Core {
             }
         }
         if !session_tags.is_empty() {
-            unknown = !self.settle_session(turn, conn, &session_tags, settle.how);
+            unknown |= !self.settle_session(turn, conn, &session_tags, settle.how);
         }
         if settle.how != Settlement::Ack {
             touched.sort_unstable();
@@ -89,6 +101,7 @@ impl Core {
                 item.redelivered = true;
                 after_ms
             }
+            Settlement::Extend(_) => unreachable!("what has no deadline is not extended"),
         };
         let Some(queue) = self.queues.get_mut(id) else {
             return self.queues.done(id, &item);
@@ -102,10 +115,13 @@ impl Core {
         }
         let clock = turn.shared.engine.clock_ms();
         let not_before = clock.saturating_add(i64::try_from(after_ms).unwrap_or(i64::MAX));
+        let key = (not_before, item.order);
         self.queues.note(id, &item, not_before);
         self.flush_soon(turn);
-        if let Some(queue) = self.queues.get_mut(id) {
-            queue.backlog.delay(item, not_before);
+        if let Some(queue) = self.queues.get_mut(id)
+            && queue.put_off(item, not_before, clock)
+        {
+            self.queues.leaving.entry(id).or_default().push(key);
         }
         self.schedule(turn, id);
     }
@@ -124,7 +140,8 @@ impl Core {
         for item in &gone {
             self.queues.done(id, item);
         }
-        if !gone.is_empty() {
+        self.purge_aside(turn, id);
+        if self.queues.settled.contains_key(&id) {
             self.flush_soon(turn);
         }
         count
@@ -143,6 +160,7 @@ impl Core {
         for queue in queues {
             self.dispatch(turn, queue);
         }
+        self.open_members(turn, conn);
         for replay in replays.into_iter().flatten() {
             self.replay(turn, Box::new(replay));
         }

@@ -54,12 +54,18 @@ impl Core {
             queue.timer = None;
         }
         let clock = turn.shared.engine.clock_ms();
-        queue.backlog.wake(clock);
+        queue.aside.advance(clock);
+        let woken = queue.backlog.wake(clock, queue.aside.near_ms());
         let unused = queue.declaration.options().unused_ms.filter(|_| queue.consumers.len() == 0);
         if unused.is_some_and(|after| deadline(queue.used_ms, after) <= clock) {
             let name = queue.declaration.name.clone();
             self.remove_queue(turn, &name);
             return;
+        }
+        if !woken.is_empty() {
+            let states = woken.into_iter().map(|state| (state.place, state));
+            self.queues.released.entry(id).or_default().extend(states);
+            self.flush_soon(turn);
         }
         self.dispatch(turn, id);
         self.tend(turn, id);

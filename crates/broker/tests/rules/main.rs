@@ -9,7 +9,9 @@
 
 mod choked;
 mod compaction;
+mod cursors;
 mod dead_letters;
+mod deadlines;
 mod holders;
 mod pressure;
 mod publish;

@@ -181,3 +181,30 @@ fn scarce_memory_refuses_by_level_and_ends_below_80_percent() {
     world.publish(conn(1), "a", "y", AtLeastOnce);
     assert_eq!(world.take(conn(2)), ["y"]);
 }
+
+#[test]
+fn what_grows_is_accounted_for_by_its_class() {
+    let budget = Arc::new(Budget::default());
+    let setting = Setting { budget: budget.clone(), ..Setting::default() };
+    let mut world = World::with(World::new().engine, setting);
+    let look = |world: &mut World| {
+        for _ in 0..11 {
+            world.pass(Duration::from_secs(1));
+        }
+        [Class::State, Class::Cursors, Class::Names, Class::LastValues].map(|c| budget.used_by(c))
+    };
+    let before = look(&mut world);
+    for n in 0..200_u32 {
+        let name: &'static str = Box::leak(format!("s{n}").into_boxed_str());
+        world.claim(conn(n), name, false, 10);
+        world.subscribe(conn(n), 1, &format!("a/{n}"), true);
+        world.subscribe(conn(n), 2, &format!("b/{n}"), false);
+        let mut publish = message(&format!("a/{n}"), "stored", AtLeastOnce);
+        publish.record.retain = true;
+        world.ask(conn(n), Request::Publish(publish));
+    }
+    let after = look(&mut world);
+    for (index, least) in [200 * 600, 200 * 800, 200 * 400, 200 * 6].into_iter().enumerate() {
+        assert!(after[index] >= before[index] + least, "{index}: {before:?} {after:?}");
+    }
+}

@@ -190,3 +190,115 @@ fn a_queue_that_nobody_uses_goes() {
     let mut world = world.restarted();
     assert_eq!(ready(&mut world, "q"), None);
 }
+
+const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
+
+/// Puts the next messages of `q` off, each for so long.
+fn put_off(world: &mut World, times: impl IntoIterator<Item = u64>) {
+    for after_ms in times {
+        let got = take(world, 1, "q").unwrap();
+        settle(world, 1, &[got], Settlement::RequeueAfter(after_ms));
+    }
+}
+
+fn filled(world: &mut World, count: u64) {
+    declare(world, 1, queue("q", true));
+    for n in 0..count {
+        send(world, "q", &n.to_string(), AtLeastOnce);
+    }
+}
+
+#[test]
+fn thousands_of_messages_that_are_put_off_for_a_day_take_no_memory_of_queues() {
+    let budget = std::sync::Arc::new(model::budget::Budget::default());
+    let setting = crate::world::Setting { budget: budget.clone(), ..Default::default() };
+    let mut world = World::with(World::new().engine, setting);
+    filled(&mut world, 3_000);
+    put_off(&mut world, (0..3_000).map(|n| DAY_MS + n * 10));
+    let before = budget.used_by(model::budget::Class::Queues);
+    world.pass(ms(50));
+    assert!(before >= 3_000 * 64, "{before}");
+    assert_eq!(budget.used_by(model::budget::Class::Queues), 0);
+    assert!(world.engine.scan("deadlines", &[], 100).len() <= 3, "a row for each minute");
+    let mut world = world.restarted();
+    world.pass(ms(DAY_MS - 50 - 1));
+    assert_eq!(ready(&mut world, "q"), Some(0));
+    world.pass(ms(1 + 15_000));
+    assert_eq!(ready(&mut world, "q"), Some(1_501));
+    world.pass(ms(15_000));
+    assert_eq!(drain(&mut world, "q").len(), 3_000);
+    world.pass(ms(DAY_MS));
+    assert!(world.engine.scan("deadlines", &[], 100).is_empty());
+}
+
+#[test]
+fn what_is_put_off_for_long_is_there_to_be_removed() {
+    let mut world = World::new();
+    filled(&mut world, 2);
+    put_off(&mut world, [DAY_MS]);
+    world.pass(ms(50));
+    let name = Bytes::from_static(b"q");
+    take(&mut world, 2, "q").unwrap();
+    let destroy = Destroy::Queue { name: name.clone(), if_unused: false, if_empty: true };
+    let reply = world.ask(conn(1), Request::Destroy(destroy));
+    assert!(matches!(reply, Some(protocol::Reply::Refused(protocol::Refusal::NotEmpty))));
+    world.ask(conn(1), Request::Purge(name));
+    world.pass(ms(DAY_MS));
+    assert_eq!(ready(&mut world, "q"), Some(0));
+    let mut world = world.restarted();
+    world.pass(ms(DAY_MS));
+    assert_eq!(drain(&mut world, "q"), ["1"], "what somebody had is not purged");
+}
+
+#[test]
+fn whatever_messages_are_put_off_for_each_comes_once_and_not_before_its_time() {
+    for seed in 1..40_u64 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut next = move |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let mut world = World::new();
+        filled(&mut world, 40);
+        let mut clock = 0;
+        let mut due: std::collections::BTreeMap<String, u64> =
+            (0..40).map(|n| (n.to_string(), 0)).collect();
+        for _ in 0..60 {
+            while let Some(got) = take(&mut world, 1, "q") {
+                let body = payload(&got);
+                assert!(due[&body] <= clock, "seed {seed}: {body} is early");
+                let after = match next(4) {
+                    0 => next(MINUTE_MS),
+                    1 => next(20 * MINUTE_MS),
+                    2 => 10 * MINUTE_MS + next(3) * MINUTE_MS,
+                    _ => next(5 * 60 * MINUTE_MS),
+                };
+                settle(&mut world, 1, &[got], Settlement::RequeueAfter(after.max(1)));
+                due.insert(body, clock + after.max(1));
+            }
+            let ready: Vec<_> = due.values().filter(|at| **at <= clock).collect();
+            assert!(ready.is_empty(), "seed {seed}: {ready:?} did not come");
+            // Many turns, so that what is due on the way is seen to.
+            let steps = next(30);
+            for _ in 0..steps {
+                world.pass(ms(MINUTE_MS));
+                clock += MINUTE_MS;
+            }
+            let rest = next(MINUTE_MS) + 50;
+            world.pass(ms(rest));
+            clock += rest;
+            if next(5) == 0 {
+                world.pass(ms(50));
+                clock += 50;
+                world = world.restarted();
+            }
+            // What was looked for late is set a timer for at once.
+            for _ in 0..4 {
+                world.pass(ms(0));
+            }
+        }
+    }
+}

@@ -116,7 +116,10 @@ fn broker(request: &Request, seed: u64) -> Reply {
         | Request::Consume(_)
         | Request::Cancel(_)
         | Request::Window { .. }
-        | Request::Pull(_) => panic!("a session of Kafka does not ask {request:?}"),
+        | Request::Pull(_)
+        | Request::OpenCursor(_)
+        | Request::PullCursor(_)
+        | Request::CloseCursor(_) => panic!("a session of Kafka does not ask {request:?}"),
     }
 }
 

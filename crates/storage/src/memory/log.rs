@@ -25,6 +25,8 @@ use crate::{Bounds, LogId, Offset, Policy, Subjects};
 
 /// The most producers that a log remembers; beyond, those that wrote longest ago are forgotten.
 const PRODUCERS_MAX: usize = 4096;
+/// The same while all logs together remember too many.
+const PRODUCERS_CROWDED: usize = 64;
 
 /// What a log has in one resting file: batches from `base` to `last`, without a gap between those
 /// that are visible.
@@ -167,16 +169,27 @@ pub(super) struct Once {
 
 /// The most ids that a log remembers; beyond, the oldest are forgotten.
 const ONCE_MAX: usize = 1 << 20;
+/// The same while all logs together remember too many.
+const ONCE_CROWDED: usize = 1024;
 
 impl Once {
     /// Takes in an id, and returns those that are too old.
-    pub(super) fn push(&mut self, id: u128, offset: Offset, at_ms: i64, for_ms: u64) -> Vec<u128> {
+    /// While there are too many in all logs, more go than come.
+    pub(super) fn push(
+        &mut self,
+        (id, offset): (u128, Offset),
+        at_ms: i64,
+        for_ms: u64,
+        crowded: bool,
+    ) -> Vec<u128> {
         self.seen.insert(id, (offset, at_ms));
         self.order.push_back((at_ms, id));
         let oldest = at_ms.saturating_sub_unsigned(for_ms);
         let mut gone = Vec::new();
         while let Some((at, old)) = self.order.front().copied()
-            && (at < oldest || self.order.len() > ONCE_MAX)
+            && (at < oldest
+                || self.order.len() > ONCE_MAX
+                || (crowded && gone.len() < 2 && self.order.len() > ONCE_CROWDED))
         {
             self.order.pop_front();
             if self.seen.get(&old).is_some_and(|(_, seen)| *seen == at) {
@@ -592,14 +605,16 @@ impl<P: Place> Log<P> {
     }
 
     /// The window of a producer, to be changed; made if it is new. Says which were forgotten.
-    pub(super) fn producer(&mut self, id: i64) -> (&mut Window, Vec<i64>) {
+    pub(super) fn producer(&mut self, id: i64, crowded: bool) -> (&mut Window, Vec<i64>) {
         let producers = &mut self.extra_mut().producers;
         let mut gone = Vec::new();
-        if producers.len() >= PRODUCERS_MAX && !producers.contains_key(&id) {
+        let most = if crowded { PRODUCERS_CROWDED } else { PRODUCERS_MAX };
+        if producers.len() >= most && !producers.contains_key(&id) {
             let newest = |window: &Window| window.batches.back().map_or(0, |batch| batch.base);
             let mut all: Vec<_> = producers.values().map(newest).collect();
             all.sort_unstable();
-            let limit = all.get(all.len() / 4).copied().unwrap_or_default();
+            let quarter = all.len().saturating_sub(most - most / 4);
+            let limit = all.get(quarter).copied().unwrap_or_default();
             producers.retain(|id, window| {
                 let kept = newest(window) > limit;
                 if !kept {
@@ -724,5 +739,48 @@ impl<P: Place> Log<P> {
             subjects: self.subjects.subjects(&batch.column),
             hidden: hidden.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::memory::image::WindowBatch;
+
+    #[test]
+    fn a_log_remembers_few_producers_while_there_are_too_many_those_that_wrote_last() {
+        let mut log = Log::<Bytes>::new(LogRow::none(LogId(1)));
+        let write = |log: &mut Log<Bytes>, id: i64, base: u64, crowded| {
+            let (window, gone) = log.producer(id, crowded);
+            let batch = WindowBatch { first_sequence: 0, last_sequence: 0, base, last: base };
+            window.batches.push_back(batch);
+            gone.len()
+        };
+        for id in 0..1_000 {
+            assert_eq!(write(&mut log, id, id.unsigned_abs(), false), 0);
+        }
+        let gone = write(&mut log, 1_000, 1_000, true);
+        assert!(gone > 0);
+        for id in 1_001..1_100 {
+            write(&mut log, id, id.unsigned_abs(), true);
+        }
+        let producers = &log.extra().producers;
+        assert!(producers.len() <= PRODUCERS_CROWDED, "{}", producers.len());
+        assert!((1_090..1_100).all(|id| producers.contains_key(&id)));
+    }
+
+    #[test]
+    fn more_ids_go_than_come_while_there_are_too_many_the_oldest_first() {
+        let mut once = Once::default();
+        for id in 0..5_000 {
+            assert!(once.push((id, 0), 0, 1_000, false).is_empty());
+        }
+        for id in 5_000..6_000 {
+            assert_eq!(once.push((id, 0), 1, 1_000, true).len(), 2);
+        }
+        assert_eq!(once.seen.len(), 4_000);
+        assert!(!once.seen.contains_key(&1_999) && once.seen.contains_key(&2_000));
     }
 }

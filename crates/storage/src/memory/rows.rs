@@ -12,6 +12,7 @@ use model::subject::Subject;
 use super::image::{LogRow, Window};
 use super::log::{Log, Ref, Run};
 use super::state::{Place, State};
+use super::weight::adjust;
 use crate::{CursorState, LogId, Mode, Offset, Policy};
 
 /// How many places of a queue are one row, as a power of two.
@@ -100,6 +101,7 @@ impl<P: Place> State<P> {
     /// gone. Together with the rows taken before they say what the state knew up to
     /// [`State::applied`].
     pub fn take_rows(&mut self) -> Vec<(RowKey, Option<RowValue>)> {
+        debug_assert_eq!(self.weight, self.weigh(), "all changes are counted");
         let mut keys = self.dirty.take();
         keys.sort_unstable();
         keys.dedup();
@@ -114,6 +116,8 @@ impl<P: Place> State<P> {
 
     /// Forgets which rows have changed, where nobody takes them.
     pub fn forget_changes(&mut self) {
+        let counted = || self.weight == self.weigh();
+        debug_assert!(!self.applied().is_multiple_of(256) || counted(), "all changes are counted");
         for key in self.dirty.take() {
             self.mark_clean(&key);
         }
@@ -202,19 +206,23 @@ impl<P: Place> State<P> {
                 self.load_cursor(name, log, state);
             }
             (RowKey::Producer(log, id), RowValue::Producer(window)) => {
-                self.log_mut(log).extra_mut().producers.insert(id, window);
+                let new = self.log_mut(log).extra_mut().producers.insert(id, window).is_none();
+                self.weight.producers += u64::from(new);
             }
             (RowKey::Row(table, key), RowValue::Row(value)) => {
                 self.load_table_row(&table, key, value);
             }
             (RowKey::Subject(log, subject), RowValue::Subject { first, last, newest }) => {
                 let subjects = &mut self.log_mut(log).subjects;
+                let before = subjects.len();
                 let slot = subjects.slot_for(&subject);
+                let after = subjects.len();
                 if let Some(slot) = subjects.get_mut(slot) {
                     slot.first = first;
                     slot.last = Some(last);
                     slot.newest = (!newest.is_empty()).then(|| Box::new(newest.into()));
                 }
+                adjust(&mut self.weight.subjects, before, after);
             }
             (RowKey::Refs(queue, _), RowValue::Refs(refs)) => {
                 for (place, held) in refs {
@@ -225,7 +233,11 @@ impl<P: Place> State<P> {
                 self.log_mut(log).load_deleted(block, &offsets);
             }
             (RowKey::Once(log, id), RowValue::Once(offset, at_ms)) => {
-                self.log_mut(log).extra_mut().once.load(id, offset, at_ms);
+                let once = &mut self.log_mut(log).extra_mut().once;
+                let before = once.seen.len();
+                once.load(id, offset, at_ms);
+                let after = once.seen.len();
+                adjust(&mut self.weight.once, before, after);
             }
             (key, _) => debug_assert!(false, "the value of another kind of row: {key:?}"),
         }

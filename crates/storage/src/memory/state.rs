@@ -19,7 +19,13 @@ use super::log::Log;
 pub use super::log::{Found, Hidden, Ref, Run};
 use super::rows::refs_block;
 pub use super::rows::{LogValue, RowKey, RowValue};
+use super::weight::{Weight, adjust};
 use crate::{Bounds, CursorState, LogId, Mode, Offset, Policy, Reference, Released, WhenFull};
+
+/// Windows of producers over all logs, beyond which each log keeps only few more.
+const PRODUCERS_MAX: u64 = 250_000;
+/// The same for ids of messages.
+const ONCE_MAX: u64 = 4 << 20;
 
 /// Where the bytes of a batch are.
 pub trait Place: Clone + Debug + Send + Sync {
@@ -54,6 +60,7 @@ pub struct State<P> {
     /// Resting files of which something may have died.
     touched_files: HashSet<u64>,
     pub(super) dirty: Dirty,
+    pub(super) weight: Weight,
     /// The group that was applied last.
     applied: u64,
     /// The rows that were loaded know all up to this group.
@@ -133,6 +140,7 @@ impl<P: Place> State<P> {
             dead_files: Vec::new(),
             touched_files: HashSet::new(),
             dirty: Dirty::default(),
+            weight: Weight::default(),
             applied: 0,
             known: 0,
         }
@@ -174,19 +182,36 @@ impl<P: Place> State<P> {
             Image::Release { queue, states } => self.apply_release(*queue, states),
             Image::Row { table, key, value } => self.apply_row(table, key, value.as_ref()),
             Image::Producer { log, id, window } => {
-                self.log_mut(*log).producer(*id).0.clone_from(window);
-                self.dirty.add(RowKey::Producer(*log, *id));
+                self.with_producer(*log, *id, |known| known.clone_from(window));
             }
         }
+    }
+
+    /// Changes the window of a producer; others may be forgotten for it.
+    fn with_producer(&mut self, id: LogId, producer: i64, change: impl FnOnce(&mut Window)) {
+        let crowded = self.weight.producers >= PRODUCERS_MAX;
+        let log = self.log_mut(id);
+        let before = log.extra().producers.len();
+        let (window, gone) = log.producer(producer, crowded);
+        change(window);
+        let after = log.extra().producers.len();
+        adjust(&mut self.weight.producers, before, after);
+        self.dirty.add(RowKey::Producer(id, producer));
+        self.dirty.extend(gone.into_iter().map(|gone| RowKey::Producer(id, gone)));
     }
 
     /// Takes in a batch whose bytes are at `place`.
     pub fn apply_batch(&mut self, image: &BatchImage, place: P) {
         let home = place.home();
         let log = self.log_mut(image.log);
-        if !log.insert(image, place, false) {
+        let subjects = log.subjects.len();
+        let inserted = log.insert(image, place, false);
+        let subjects = (subjects, log.subjects.len());
+        adjust(&mut self.weight.subjects, subjects.0, subjects.1);
+        if !inserted {
             return;
         }
+        let log = self.log_mut(image.log);
         let mut keys = vec![RowKey::Log(image.log)];
         keys.retain(|_| !std::mem::replace(&mut log.dirty, true));
         let fresh = log.show(image);
@@ -196,17 +221,20 @@ impl<P: Place> State<P> {
             }
         }
         if let Some(producer) = &image.producer {
-            let (window, gone) = log.producer(producer.id);
-            window.push(producer, image.base, image.last);
-            self.dirty.add(RowKey::Producer(image.log, producer.id));
-            self.dirty.extend(gone.into_iter().map(|id| RowKey::Producer(image.log, id)));
+            self.with_producer(image.log, producer.id, |window| {
+                window.push(producer, image.base, image.last);
+            });
         }
         keys.into_iter().for_each(|key| self.dirty.mark(key));
         for (index, id) in &image.once {
+            let crowded = self.weight.once >= ONCE_MAX;
             let extra = self.log_mut(image.log).extra_mut();
+            let before = extra.once.seen.len();
             let offset = image.base + u64::from(*index);
             let window = extra.policy.once_ms;
-            let gone = extra.once.push(*id, offset, image.appended_ms, window);
+            let gone = extra.once.push((*id, offset), image.appended_ms, window, crowded);
+            let after = extra.once.seen.len();
+            adjust(&mut self.weight.once, before, after);
             self.dirty.add(RowKey::Once(image.log, *id));
             self.dirty.extend(gone.into_iter().map(|id| RowKey::Once(image.log, id)));
         }
@@ -224,13 +252,17 @@ impl<P: Place> State<P> {
     pub fn place_known(&mut self, image: &BatchImage, place: P) {
         let home = place.home();
         let Some(log) = self.logs.get_mut(&image.log) else { return };
-        if log.insert(image, place, true) {
+        let before = log.subjects.len();
+        let inserted = log.insert(image, place, true);
+        adjust(&mut self.weight.subjects, before, log.subjects.len());
+        if inserted {
             self.note_home(home, image);
             // It may have been let go of already; then its bytes are not counted any more.
             let Some(log) = self.logs.get_mut(&image.log) else { return };
-            let bytes = log.bytes;
+            let (bytes, before) = (log.bytes, log.subjects.len());
             let _ = log.free((image.base, image.last + 1));
             log.bytes = bytes;
+            adjust(&mut self.weight.subjects, before, log.subjects.len());
         }
     }
 
@@ -252,6 +284,7 @@ impl<P: Place> State<P> {
             self.dirty.mark(RowKey::Log(target.queue));
         }
         if new {
+            self.weight.refs += 1;
             self.dirty.add(RowKey::Refs(target.queue, refs_block(target.place)));
             self.log_mut(log).refer(offset);
         }
@@ -261,7 +294,8 @@ impl<P: Place> State<P> {
         if !self.logs.contains_key(&queue) {
             return;
         }
-        self.log_mut(queue).extra_mut().refs.insert(place, held);
+        let new = self.log_mut(queue).extra_mut().refs.insert(place, held).is_none();
+        self.weight.refs += u64::from(new);
         if let Some(log) = self.logs.get_mut(&held.log) {
             log.refer(held.offset);
         }
@@ -308,7 +342,10 @@ impl<P: Place> State<P> {
 
     fn sweep_subjects(&mut self, id: LogId) {
         let Some(log) = self.logs.get_mut(&id) else { return };
-        for gone in log.subjects.sweep(log.row.first) {
+        let before = log.subjects.len();
+        let swept = log.subjects.sweep(log.row.first);
+        adjust(&mut self.weight.subjects, before, log.subjects.len());
+        for gone in swept {
             self.dirty.add(RowKey::Subject(id, gone));
         }
     }
@@ -354,6 +391,7 @@ impl<P: Place> State<P> {
         gone.extend(producers);
         gone.extend(log.extra().once.seen.keys().map(|once| RowKey::Once(id, *once)));
         if !log.extra().producers.is_empty() {
+            adjust(&mut self.weight.producers, log.extra().producers.len(), 0);
             log.extra_mut().producers.clear();
         }
         self.dirty.extend(gone);
@@ -369,7 +407,13 @@ impl<P: Place> State<P> {
             && log.is_empty()
         {
             self.changed(id);
-            self.logs.remove(&id);
+            if let Some(log) = self.logs.remove(&id) {
+                let extra = log.extra();
+                adjust(&mut self.weight.subjects, log.subjects.len(), 0);
+                adjust(&mut self.weight.producers, extra.producers.len(), 0);
+                adjust(&mut self.weight.once, extra.once.seen.len(), 0);
+                adjust(&mut self.weight.refs, extra.refs.len(), 0);
+            }
         }
     }
 
@@ -474,6 +518,7 @@ impl<P: Place> State<P> {
                 return;
             }
             let Some(held) = log.extra_mut().refs.remove(place) else { continue };
+            self.weight.refs -= 1;
             self.dirty.add(RowKey::Refs(queue, refs_block(*place)));
             let Some(log) = self.logs.get_mut(&held.log) else { continue };
             if log.unrefer(held.offset) {
@@ -502,12 +547,19 @@ impl<P: Place> State<P> {
         let clean = match value {
             Some(value) => {
                 let row = Row { value: Bytes::copy_from_slice(value), dirty: true };
+                self.weight.row(key.len(), value.len());
                 match rows.get_mut(key) {
-                    Some(place) => !std::mem::replace(place, row).dirty,
+                    Some(place) => {
+                        self.weight.no_row(key.len(), place.value.len());
+                        !std::mem::replace(place, row).dirty
+                    }
                     None => rows.insert(Bytes::copy_from_slice(key), row).is_none(),
                 }
             }
-            None => rows.remove(key).is_some_and(|row| !row.dirty),
+            None => rows.remove(key).is_some_and(|row| {
+                self.weight.no_row(key.len(), row.value.len());
+                !row.dirty
+            }),
         };
         if clean {
             self.dirty.mark(RowKey::Row(Arc::from(table), Bytes::copy_from_slice(key)));
@@ -519,7 +571,11 @@ impl<P: Place> State<P> {
             self.tables.insert(table.into(), BTreeMap::new());
         }
         if let Some(rows) = self.tables.get_mut(table) {
-            rows.insert(key, Row { value, dirty: false });
+            self.weight.row(key.len(), value.len());
+            let length = key.len();
+            if let Some(old) = rows.insert(key, Row { value, dirty: false }) {
+                self.weight.no_row(length, old.value.len());
+            }
         }
     }
 
@@ -532,7 +588,9 @@ impl<P: Place> State<P> {
     fn free(&mut self, id: LogId, range: (Offset, Offset)) {
         let Some(log) = self.logs.get_mut(&id) else { return };
         let touched = log.run_from(range.0).filter(|run| run.base < range.1);
+        let before = log.subjects.len();
         let gone = log.free(range);
+        adjust(&mut self.weight.subjects, before, log.subjects.len());
         if gone.is_empty() {
             self.touched_files.extend(touched.map(|run| run.file));
             return;
@@ -544,10 +602,12 @@ impl<P: Place> State<P> {
     }
 
     pub(super) fn count_run(&mut self, run: &Run) {
+        self.weight.runs += 1;
         *self.files.entry(run.file).or_default() += 1;
     }
 
     fn uncount_run(&mut self, run: &Run) {
+        self.weight.runs -= 1;
         self.touched_files.insert(run.file);
         if let Some(count) = self.files.get_mut(&run.file) {
             *count -= 1;
@@ -799,7 +859,9 @@ impl<P: Place> State<P> {
         if to.is_none()
             && let Some(log) = self.logs.get_mut(&id)
         {
+            let before = log.subjects.len();
             log.subjects.forget(index, first);
+            adjust(&mut self.weight.subjects, before, log.subjects.len());
         }
     }
 }
