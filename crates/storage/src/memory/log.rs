@@ -112,9 +112,8 @@ pub(super) struct Log<P> {
     /// It went on at the end of a lease, and no image tells of it yet.
     pub(super) leapt: bool,
     pub(super) fresh: Fresh<P>,
-    /// Only while there are any.
-    #[expect(clippy::box_collection, reason = "idle logs pay for every byte")]
-    resting: Option<Box<Vec<Run>>>,
+    /// In order; as long as it must be, because idle logs pay for every byte.
+    resting: Box<[Run]>,
     pub(super) subjects: SubjectTable,
     /// No record below is visible.
     shown_from: Offset,
@@ -223,7 +222,7 @@ impl<P: Place> Log<P> {
             dirty: false,
             leapt: false,
             fresh: Fresh::default(),
-            resting: None,
+            resting: Box::default(),
             subjects: SubjectTable::default(),
             shown_from: 0,
             visible: 0,
@@ -235,20 +234,21 @@ impl<P: Place> Log<P> {
 
     /// What of it rests, in order.
     pub(super) fn runs(&self) -> &[Run] {
-        self.resting.as_ref().map_or(&[], |runs| runs)
+        &self.resting
     }
 
     pub(super) fn set_runs(&mut self, runs: Vec<Run>) {
-        self.resting = (!runs.is_empty()).then(|| Box::new(runs));
+        self.resting = runs.into();
     }
 
     fn retain_runs(&mut self, keep: impl FnMut(&Run) -> bool) {
-        if let Some(runs) = &mut self.resting {
-            runs.retain(keep);
-            if runs.is_empty() {
-                self.resting = None;
-            }
-        }
+        self.change_runs(|runs| runs.retain(keep));
+    }
+
+    fn change_runs(&mut self, change: impl FnOnce(&mut Vec<Run>)) {
+        let mut runs = std::mem::take(&mut self.resting).into_vec();
+        change(&mut runs);
+        self.resting = runs.into();
     }
 
     pub(super) fn exists(&self) -> bool {
@@ -688,8 +688,10 @@ impl<P: Place> Log<P> {
         let now = u64::from(run.bytes) - run.bytes_below(self.row.first);
         self.visible_bytes = self.visible_bytes.saturating_sub(visible) + now;
         let at = self.runs().partition_point(|old| old.base < run.base);
-        let runs = self.resting.get_or_insert_with(|| Box::new(Vec::with_capacity(1)));
-        runs.insert(at, run);
+        self.change_runs(|runs| {
+            runs.reserve_exact(1);
+            runs.insert(at, run);
+        });
     }
 
     /// The deleted set, in the block of 65,536 offsets of that number.

@@ -217,7 +217,8 @@ impl<P: Place> State<P> {
         let fresh = log.show(image);
         for slot in fresh {
             if let Some(slot) = log.subjects.get(slot) {
-                keys.push(RowKey::Subject(image.log, slot.subject.clone()));
+                // A clone would leave its count of users behind for as long as the slot is there.
+                keys.push(RowKey::Subject(image.log, slot.subject.detached()));
             }
         }
         if let Some(producer) = &image.producer {
