@@ -1,6 +1,7 @@
 //! What a case works with: its folder, probes around a measurement, its figures.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -64,6 +65,8 @@ impl Stored {
     }
 }
 
+/// Segments after which one is a used one: four before a drain, and what it leaves.
+const USED_SEGMENTS: u64 = 9;
 /// So often in a row nothing has changed when the engine has come to rest.
 const CALM: u32 = 10;
 
@@ -108,6 +111,14 @@ impl Bench {
     pub(crate) fn journal(&self, name: &str) -> Outcome<Stored> {
         let folder = Scratch::new(self.folder.path(), name)?;
         Ok(Stored { journal: open(folder.path(), self.scale())?, folder })
+    }
+
+    /// Writes to these logs until a drain has let go of segments, so that all that come are used
+    /// ones: what a server that has run for a while writes to.
+    pub(crate) fn use_segments(&self, engine: &dyn Engine, ids: Range<u64>) -> Outcome<()> {
+        fill(engine, ids, USED_SEGMENTS * self.scale().segment_bytes, 256)?;
+        settle(engine, Duration::from_secs(60));
+        Ok(())
     }
 
     /// Runs `work` between two runs of the probe that writes `bytes` with each sync.
@@ -163,7 +174,7 @@ pub(crate) fn open(folder: &Path, scale: Scale) -> Outcome<Journal> {
 }
 
 /// Makes durable logs with these ids.
-pub(crate) fn create(engine: &dyn Engine, ids: std::ops::Range<u64>) -> Outcome<()> {
+pub(crate) fn create(engine: &dyn Engine, ids: Range<u64>) -> Outcome<()> {
     let ids: Vec<u64> = ids.collect();
     let writes = ids.chunks(1000).map(|some| {
         let make = |id: &u64| Op::CreateLog { log: LogId(*id), mode: Mode::Durable, first: 0 };
@@ -175,7 +186,7 @@ pub(crate) fn create(engine: &dyn Engine, ids: std::ops::Range<u64>) -> Outcome<
 /// Appends `bytes` in records of 1 KiB to these logs in turn, many in flight.
 pub(crate) fn fill(
     engine: &dyn Engine,
-    ids: std::ops::Range<u64>,
+    ids: Range<u64>,
     bytes: u64,
     in_flight: u64,
 ) -> Outcome<u64> {

@@ -10,12 +10,25 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::Outcome;
 use crate::options::{Options, Part};
 
+/// In which Linux tells times, on all machines.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// Bytes of memory that this process has.
 pub(crate) fn rss_bytes() -> Outcome<u64> {
     let text = fs::read_to_string("/proc/self/status")?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().next());
     Ok(kilobytes.ok_or("/proc/self/status has no VmRSS")?.parse::<u64>()? * 1024)
+}
+
+/// Seconds of processor that this process has used, in user and kernel mode.
+pub(crate) fn cpu_seconds() -> Outcome<f64> {
+    let text = fs::read_to_string("/proc/self/stat")?;
+    let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace());
+    let ticks: Vec<f64> =
+        fields.into_iter().flatten().skip(11).take(2).flat_map(str::parse).collect();
+    let [user, kernel] = *ticks else { return Err("/proc/self/stat has no times".into()) };
+    Ok((user + kernel) / TICKS_PER_SECOND)
 }
 
 /// Bytes that this process made the disk write.
