@@ -7,6 +7,10 @@
 //!
 //! A group is filled to about a megabyte. Writes that nobody waits for gather for a moment. While
 //! a sync is under way the lane is only woken for enough to be worth a group.
+//!
+//! Whoever was just told is likely to write again at once. A group that left without them would
+//! make them wait for two syncs, so it waits for most of them, for less time than a sync takes. When
+//! they do not come, that is tried less and less often.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -16,7 +20,7 @@ use std::time::{Duration, Instant};
 use storage::{Done, Health, SubmitError, Write};
 
 use crate::assay::{Assay, Touched};
-use crate::flight::Batch;
+use crate::flight::{Batch, Ended};
 use crate::lane::{Lane, Signals};
 use crate::meters::{Meters, Queued};
 use crate::options::Options;
@@ -26,11 +30,9 @@ use crate::view::View;
 const GROUP_BYTES: usize = 1 << 20;
 /// While a sync is under way, less than this is not worth a group: more will have come when it has
 /// returned.
-const OVERLAP_BYTES: usize = 256 << 10;
-/// How long a group waits for more when syncs are slow, at most.
-const LINGER: Duration = Duration::from_micros(500);
-/// It waits on only while something came within this time.
-const LINGER_STEP: Duration = Duration::from_micros(100);
+pub(crate) const OVERLAP_BYTES: usize = 256 << 10;
+/// After waiting in vain so many groups go without, at most.
+const VAIN_MAX: u32 = 63;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -65,12 +67,47 @@ struct Rings {
     urgent: usize,
     /// When the first write of those that wait came.
     since: Option<Instant>,
-    /// Writes of the last group.
-    last_taken: usize,
+    company: Company,
     /// The sync that was handed over has returned.
     landed: bool,
     closed: bool,
     asleep: Option<Sleep>,
+}
+
+/// Writes that are worth waiting for.
+#[derive(Debug, Default)]
+struct Company {
+    /// Writers that were told after the last group was taken.
+    told: usize,
+    /// Writes that will wait when most of them are back.
+    expected: usize,
+    /// Groups that go without waiting, after they were waited for in vain.
+    vain: u32,
+    /// So many are left of those.
+    skip: u32,
+}
+
+impl Company {
+    /// Writers were told, while some writes wait.
+    fn told(&mut self, writers: usize, waiting: usize) {
+        if writers > 0 {
+            self.told += writers;
+            self.expected = waiting + self.told - self.told / 8;
+        }
+    }
+
+    /// Whether to wait for them now.
+    fn is_awaited(&mut self) -> bool {
+        self.skip = self.skip.saturating_sub(1);
+        self.skip == 0
+    }
+
+    /// They were waited for, and so many came.
+    fn came(&mut self, writes: usize) {
+        let in_vain = writes * 2 < self.told;
+        self.vain = if in_vain { (self.vain * 2 + 1).min(VAIN_MAX) } else { 0 };
+        self.skip = self.vain;
+    }
 }
 
 /// What the sleeping lane is woken for.
@@ -78,6 +115,8 @@ struct Rings {
 enum Sleep {
     /// Enough for a group beside the sync that is under way.
     Much,
+    /// Those who were told are back.
+    Company,
     /// Whatever comes.
     Any,
     /// What somebody waits for, or half a group: it will look at the rest in time by itself.
@@ -110,8 +149,8 @@ struct Wait {
     patience: Option<Duration>,
     /// A sync is under way.
     in_flight: bool,
-    /// Syncs are slow: let a group grow if writes are arriving.
-    linger: bool,
+    /// How long those who were told are worth waiting for.
+    linger: Option<Duration>,
 }
 
 impl Feed {
@@ -198,9 +237,9 @@ impl Feed {
             let wait = Wait {
                 patience: lane.patience(Instant::now()),
                 in_flight: lane.is_in_flight(),
-                linger: lane.wants_linger(),
+                linger: lane.patience_for_company(),
             };
-            match self.next(wait, lane.take_finished()) {
+            match self.next(wait, lane.take_ended()) {
                 Turn::Commit(batch) => lane.commit(batch),
                 Turn::Land => lane.land(),
                 Turn::Idle => lane.tick(Instant::now()),
@@ -209,10 +248,10 @@ impl Feed {
         }
     }
 
-    fn next(&self, wait: Wait, finished: (usize, usize)) -> Turn {
+    fn next(&self, wait: Wait, ended: Ended) -> Turn {
         let deadline = wait.patience.map(|patience| Instant::now() + patience);
         let mut rings = self.rings();
-        rings.finish(finished);
+        rings.finish(ended);
         self.tell_pending(&rings);
         if !wait.in_flight {
             rings.landed = false;
@@ -228,8 +267,11 @@ impl Feed {
                 return Turn::Close;
             }
             if rings.closed && !wait.in_flight || ready_at.is_some_and(|ready| ready <= now) {
-                if wait.linger && rings.are_arriving() {
-                    rings = self.linger(rings);
+                if let Some(patience) = wait.linger
+                    && rings.lacks_company()
+                    && rings.company.is_awaited()
+                {
+                    rings = self.linger(rings, patience);
                 }
                 return Turn::Commit(rings.take());
             }
@@ -255,22 +297,20 @@ impl Feed {
         }
     }
 
-    /// Lets a group grow while writes are arriving.
-    fn linger<'a>(&'a self, mut rings: MutexGuard<'a, Rings>) -> MutexGuard<'a, Rings> {
-        let started = Instant::now();
-        loop {
-            let before = rings.waiting_bytes;
-            if before >= GROUP_BYTES || started.elapsed() >= LINGER || rings.closed {
-                break;
-            }
-            rings.asleep = Some(Sleep::Much);
-            let waited = self.wake.wait_timeout(rings, LINGER_STEP);
-            rings = waited.unwrap_or_else(PoisonError::into_inner).0;
-            rings.asleep = None;
-            if rings.waiting_bytes == before {
-                break;
-            }
-        }
+    /// Lets a group grow until those who were told are back.
+    fn linger<'a>(
+        &'a self,
+        mut rings: MutexGuard<'a, Rings>,
+        patience: Duration,
+    ) -> MutexGuard<'a, Rings> {
+        let before = rings.waiting();
+        rings.asleep = Some(Sleep::Company);
+        let lacks = |rings: &mut Rings| rings.lacks_company();
+        let waited = self.wake.wait_timeout_while(rings, patience, lacks);
+        rings = waited.unwrap_or_else(PoisonError::into_inner).0;
+        rings.asleep = None;
+        let came = rings.waiting() - before;
+        rings.company.came(came);
         Meters::count(&self.signals.meters.lingered);
         rings
     }
@@ -281,16 +321,28 @@ impl Rings {
         self.control.is_empty() && self.data.is_empty()
     }
 
-    /// Whether more than one writer is at work.
-    fn are_arriving(&self) -> bool {
-        self.last_taken > 1 || self.control.len() + self.data.len() > 1
+    /// Writes in both rings.
+    fn waiting(&self) -> usize {
+        self.control.len() + self.data.len()
+    }
+
+    /// Whether some of those who were told are not back yet, and there is room for them.
+    fn lacks_company(&self) -> bool {
+        let room = self.waiting_bytes < GROUP_BYTES && !self.closed;
+        room && self.waiting() < self.company.expected
+    }
+
+    /// Whether it pays to make a group while a sync is under way.
+    fn is_worth_a_group(&self) -> bool {
+        self.waiting_bytes >= OVERLAP_BYTES && !self.lacks_company()
     }
 
     fn wakes(&self) -> bool {
         match self.asleep {
             None => false,
             Some(Sleep::Any) => true,
-            Some(Sleep::Much) => self.waiting_bytes >= OVERLAP_BYTES,
+            Some(Sleep::Much) => self.is_worth_a_group(),
+            Some(Sleep::Company) => !self.lacks_company(),
             Some(Sleep::Urgent) => self.urgent > 0 || self.waiting_bytes >= GROUP_BYTES / 2,
         }
     }
@@ -324,7 +376,7 @@ impl Rings {
     fn ready_at(&self, in_flight: bool, lazy: Duration) -> Option<Instant> {
         let since = self.since?;
         if in_flight {
-            return (self.waiting_bytes >= OVERLAP_BYTES).then_some(since);
+            return self.is_worth_a_group().then_some(since);
         }
         let much = self.urgent > 0 || self.waiting_bytes >= GROUP_BYTES / 2;
         Some(if much { since } else { since + lazy })
@@ -355,7 +407,7 @@ impl Rings {
             self.hand_out(waiting, &mut batch);
         }
         self.since = (!self.is_empty()).then(Instant::now);
-        self.last_taken = batch.writes.len();
+        (self.company.told, self.company.expected) = (0, 0);
         batch.more = self.waiting_bytes >= OVERLAP_BYTES;
         batch
     }
@@ -367,9 +419,10 @@ impl Rings {
     }
 
     /// Bytes of writes that were answered are free again.
-    fn finish(&mut self, (data, control): (usize, usize)) {
-        self.data_bytes = self.data_bytes.saturating_sub(data);
-        self.control_bytes = self.control_bytes.saturating_sub(control);
+    fn finish(&mut self, ended: Ended) {
+        self.data_bytes = self.data_bytes.saturating_sub(ended.data_bytes);
+        self.control_bytes = self.control_bytes.saturating_sub(ended.control_bytes);
+        self.company.told(ended.synced, self.waiting());
     }
 }
 
@@ -377,5 +430,39 @@ impl Batch {
     fn fits(&self, next: Option<&Waiting>) -> bool {
         let bytes = self.data_bytes + self.control_bytes;
         next.is_some_and(|next| bytes == 0 || bytes + next.assay.bytes <= GROUP_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_of_those_who_were_told_are_expected_beside_what_waits() {
+        let mut company = Company::default();
+        company.told(0, 5);
+        assert_eq!(company.expected, 0, "nobody was told");
+        company.told(1, 0);
+        assert_eq!(company.expected, 1, "one writer alone never waits");
+        company.told(63, 4);
+        assert_eq!(company.expected, 4 + 56);
+    }
+
+    #[test]
+    fn company_that_does_not_come_is_waited_for_less_and_less_often() {
+        let waits = |company: &mut Company, came: usize| {
+            let awaited = (0..1_000).filter(|_| {
+                let awaited = company.is_awaited();
+                if awaited {
+                    company.came(came);
+                }
+                awaited
+            });
+            awaited.count()
+        };
+        let mut company = Company { told: 64, ..Company::default() };
+        assert_eq!(waits(&mut company, 60), 1_000);
+        assert!(waits(&mut company, 3) < 30);
+        assert!(waits(&mut company, 60) > 900, "it comes again");
     }
 }

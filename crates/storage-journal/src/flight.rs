@@ -52,6 +52,17 @@ impl Batch {
     }
 }
 
+/// What has ended since somebody asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ended {
+    /// Bytes of writes with data, in the queue's terms.
+    pub(crate) data_bytes: usize,
+    /// Bytes of those that only free.
+    pub(crate) control_bytes: usize,
+    /// Writes that waited for a sync: whoever waits for one is likely to come back with the next.
+    pub(crate) synced: usize,
+}
+
 /// What a write has done.
 pub(crate) type Outcome = Result<Committed, SubmitError>;
 

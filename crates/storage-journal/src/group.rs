@@ -178,6 +178,17 @@ impl GroupBuilder {
         self.bytes.get(start..)
     }
 
+    /// Makes room for so many bytes of frames and the padding.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes + ALIGN as usize);
+    }
+
+    /// The bytes so far, for whoever needs them longer; the group is then empty.
+    pub(crate) fn take_bytes(&mut self) -> Bytes {
+        self.frames.clear();
+        Bytes::from(std::mem::replace(&mut self.bytes, vec![0; HEADER_BYTES]))
+    }
+
     /// A mark to return to with [`Self::rewind`].
     pub fn mark(&self) -> (usize, usize) {
         (self.bytes.len(), self.frames.len())

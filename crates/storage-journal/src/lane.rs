@@ -9,8 +9,9 @@
 //! sees what a crash could take back. A group that finds no space is refused and leaves no trace;
 //! after a failed sync the lane takes nothing more.
 //!
-//! Small groups are synced by the lane itself. When more waits than a group holds, the sync is
-//! handed over, and the next group is planned on top of the one in flight, and written, meanwhile:
+//! Small groups are synced by the lane itself. The sync of a long one, or of one behind which more
+//! waits, is handed over, and the next group is planned on top of the one in flight, and written,
+//! meanwhile:
 //!
 //! ```text
 //!  lane    plan 1, write 1 | plan 2, write 2      | apply 1, tell 1 | plan 3, write 3 | apply 2 ..
@@ -30,7 +31,8 @@ use storage::memory::state::State;
 use storage::{Health, Mode, Op, SubmitError};
 
 use crate::entry;
-use crate::flight::{Batch, Flight};
+use crate::feed::OVERLAP_BYTES;
+use crate::flight::{Batch, Ended, Flight};
 use crate::framing::{self, Framed};
 use crate::group::{ALIGN, GroupBuilder};
 use crate::meters::Meters;
@@ -51,6 +53,9 @@ use crate::wal::{Claim, Clocks, Placed, Segments, SyncJob, Wal, WalOptions, Writ
 const LEASE: u64 = 1 << 20;
 /// Memory that a group's buffer keeps between commits.
 const BUFFER_BYTES: usize = 2 << 20;
+/// A batch of this length that is most of its group is not copied for the readers: they get the
+/// group's buffer.
+const SHARED_BYTES: usize = 64 << 10;
 /// Room that the disk must show before a full lane takes data again.
 const REGAIN_BYTES: usize = 1 << 20;
 
@@ -82,8 +87,7 @@ pub(crate) struct Lane {
     retry_at: Option<Instant>,
     /// Length of the current file when the bytes on the disk were counted last.
     noted_length: u64,
-    /// Bytes of writes that were answered since somebody asked.
-    finished: (usize, usize),
+    ended: Ended,
     closed: bool,
 }
 
@@ -121,7 +125,7 @@ impl Lane {
             witness_at: None,
             retry_at: None,
             noted_length: 0,
-            finished: (0, 0),
+            ended: Ended::default(),
             closed: false,
         };
         lane.note_disk_bytes();
@@ -175,13 +179,13 @@ impl Lane {
         }
         if self.closed || self.wal.poisoned() {
             self.land();
-            self.finished.0 += batch.data_bytes;
-            self.finished.1 += batch.control_bytes;
+            self.ended.data_bytes += batch.data_bytes;
+            self.ended.control_bytes += batch.control_bytes;
             return batch.refuse(&SubmitError::Poisoned);
         }
         let batch = self.admit(batch);
         if batch.writes.is_empty() {
-            self.finished.1 += batch.control_bytes;
+            self.ended.control_bytes += batch.control_bytes;
             return;
         }
         let more = batch.more;
@@ -203,7 +207,7 @@ impl Lane {
             return batch;
         }
         let data = batch.writes.split_off(batch.controls);
-        self.finished.0 += std::mem::take(&mut batch.data_bytes);
+        self.ended.data_bytes += std::mem::take(&mut batch.data_bytes);
         for (_, done) in data {
             Meters::count(&self.signals.meters.refused_full);
             done(Err(SubmitError::Full));
@@ -213,10 +217,12 @@ impl Lane {
 
     /// Plans a group on top of the one in flight.
     fn plan(&mut self, batch: Batch) -> (Flight, Vec<Vec<Step>>) {
+        let mut group = self.spare.pop().unwrap_or_default();
+        group.reserve(batch.data_bytes + batch.control_bytes);
         let mut flight = Flight {
             results: Vec::with_capacity(batch.writes.len()),
             controls: batch.controls,
-            group: self.spare.pop().unwrap_or_default(),
+            group,
             urgent: batch.urgent,
             since: batch.since,
             bytes: (batch.data_bytes, batch.control_bytes),
@@ -362,8 +368,9 @@ impl Lane {
         }
         let wanted = flight.sync && self.wal.is_unsynced();
         let job = self.wal.sync_job();
-        if wanted && more {
-            // The disk works while the lane tells.
+        let long = flight.group.length() >= OVERLAP_BYTES;
+        if wanted && (more || long || before.is_some()) {
+            // The disk works while the lane tells, and while it writes the next one.
             self.syncer.start(job.file.clone());
             self.flight = Some((flight, job));
             if let Some(landed) = before {
@@ -420,7 +427,7 @@ impl Lane {
     fn finish(&mut self, mut flight: Flight) {
         let framed = std::mem::take(&mut flight.framed);
         if let Some(placed) = flight.placed {
-            self.apply(&framed, placed, &flight.group);
+            self.apply(&framed, placed, &mut flight.group);
         }
         self.end(flight, &Ok(()));
     }
@@ -431,9 +438,10 @@ impl Lane {
     }
 
     fn end(&mut self, flight: Flight, outcome: &Result<(), SubmitError>) {
-        let Flight { results, mut group, since, bytes, .. } = flight;
+        let Flight { results, mut group, since, bytes, sync, .. } = flight;
         let meters = &self.signals.meters;
-        meters.group_writes.record(results.len() as u64);
+        let writes = results.len();
+        meters.group_writes.record(writes as u64);
         for (planned, done) in results {
             done(match outcome {
                 Ok(()) => planned,
@@ -444,8 +452,9 @@ impl Lane {
         if let Some(since) = since {
             meters.commits.record_time(since.elapsed());
         }
-        self.finished.0 += bytes.0;
-        self.finished.1 += bytes.1;
+        self.ended.data_bytes += bytes.0;
+        self.ended.control_bytes += bytes.1;
+        self.ended.synced += if sync { writes } else { 0 };
         group.clear(BUFFER_BYTES);
         if self.spare.len() < 2 {
             self.spare.push(group);
@@ -453,8 +462,14 @@ impl Lane {
     }
 
     /// Applies what was committed, batches with the places where they now are.
-    fn apply(&self, framed: &[Framed], placed: Placed, group: &GroupBuilder) {
+    fn apply(&self, framed: &[Framed], placed: Placed, group: &mut GroupBuilder) {
         let home = u32::try_from(placed.segment).expect("fewer segments than 2^32");
+        let most = SHARED_BYTES.max(group.length() / 2);
+        let shared = framed.iter().any(|one| one.length >= most).then(|| group.take_bytes());
+        let bytes = |start: usize| match &shared {
+            Some(shared) => shared.get(start..),
+            None => group.frame(start),
+        };
         let mut fresh = Vec::new();
         let mut batches = Vec::with_capacity(framed.len());
         for Framed { step, start, length } in framed {
@@ -468,8 +483,12 @@ impl Lane {
             let position = position.expect("a segment is shorter than 4 GiB");
             let length = u32::try_from(*length).expect("a frame is at most 16 MiB");
             batches.push(Spot::Disk { segment: home, position, length });
-            if let Some(payload) = group.frame(*start).and_then(entry::payload_of) {
-                fresh.push((image.log, image.base, Bytes::copy_from_slice(payload)));
+            if let Some(payload) = bytes(*start).and_then(entry::payload_of) {
+                let own = match &shared {
+                    Some(shared) if payload.len() >= most => shared.slice_ref(payload),
+                    Some(_) | None => Bytes::copy_from_slice(payload),
+                };
+                fresh.push((image.log, image.base, own));
             }
         }
         // Readers find a batch in the cache from the moment at which they find it in the index.
@@ -561,14 +580,14 @@ impl Lane {
         self.flight.is_some()
     }
 
-    /// Whether a group should wait for more writes.
-    pub(crate) fn wants_linger(&self) -> bool {
-        self.flight.is_none() && self.pace.is_slow()
+    /// How long it pays to wait for writes that are expected.
+    pub(crate) fn patience_for_company(&self) -> Option<Duration> {
+        self.pace.patience().filter(|_| self.flight.is_none())
     }
 
-    /// Bytes of writes that were answered since the last call: with data, and freeing ones.
-    pub(crate) fn take_finished(&mut self) -> (usize, usize) {
-        std::mem::take(&mut self.finished)
+    /// What has ended since the last call.
+    pub(crate) fn take_ended(&mut self) -> Ended {
+        std::mem::take(&mut self.ended)
     }
 
     /// How long the lane may sleep if nothing comes.

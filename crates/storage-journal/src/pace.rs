@@ -1,4 +1,4 @@
-//! How long syncs take: what is slow for this disk, and what is unusual.
+//! How long syncs take: what to wait for before one, and what is unusual.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,10 @@ use crate::meters::Meters;
 
 /// Syncs that are remembered.
 const WINDOW: usize = 32;
-/// From this median on it pays to wait for more writes before a sync.
-const SLOW: Duration = Duration::from_millis(2);
+/// Waiting for more writes before a sync takes at least so long, or it costs more than it brings.
+const PATIENCE_MIN: Duration = Duration::from_micros(25);
+/// And never longer than this.
+const PATIENCE_MAX: Duration = Duration::from_millis(2);
 /// A sync is never unusual below this.
 const UNUSUAL: Duration = Duration::from_millis(20);
 /// Nor below so many times the median.
@@ -43,9 +45,11 @@ impl Pace {
         }
     }
 
-    /// Whether the disk is one whose syncs are worth waiting for company.
-    pub(crate) fn is_slow(&self) -> bool {
-        self.recent.len() >= 8 && self.median > SLOW
+    /// How long it pays to wait for writes that are expected before the next sync: they would have
+    /// to wait for it to end, and then for one of their own.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let half = self.median / 2;
+        (self.recent.len() >= 8 && half >= PATIENCE_MIN).then(|| half.min(PATIENCE_MAX))
     }
 
     fn judge(&mut self, time: Duration, meters: &Meters, zeroing: bool) {
@@ -78,14 +82,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_slow_by_its_median_and_a_sync_unusual_beside_it() {
+    fn patience_follows_the_median_and_a_sync_is_unusual_beside_it() {
         let meters = Meters::default();
         let mut pace = Pace::default();
         let slow = |meters: &Meters| meters.read().slow_syncs;
         for _ in 0..100 {
             pace.note(Duration::from_millis(1), &meters, false);
         }
-        assert!(!pace.is_slow());
+        assert_eq!(pace.patience(), Some(Duration::from_micros(500)));
         pace.note(Duration::from_millis(19), &meters, false);
         assert_eq!(slow(&meters), 0);
         pace.note(Duration::from_millis(21), &meters, false);
@@ -93,7 +97,7 @@ mod tests {
         for _ in 0..100 {
             pace.note(Duration::from_millis(5), &meters, false);
         }
-        assert!(pace.is_slow());
+        assert_eq!(pace.patience(), Some(PATIENCE_MAX));
         pace.note(Duration::from_millis(99), &meters, false);
         assert_eq!(slow(&meters), 1, "twenty times what is usual");
         pace.note(Duration::from_millis(101), &meters, false);

@@ -326,7 +326,7 @@ fn writes_that_nobody_waits_for_gather_before_they_are_written() {
 }
 
 #[test]
-fn groups_wait_for_company_only_where_syncs_are_slow_and_writes_arrive() {
+fn a_group_waits_for_writers_that_were_told_only_where_there_are_several_and_syncs_take_time() {
     for (pause, writers) in [(3, 4), (3, 1), (0, 4)] {
         let gate = Gate::new(1 << 40, Duration::from_millis(pause));
         let journal = Journal::open(Arc::new(gate), options()).expect("opens");
