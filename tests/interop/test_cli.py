@@ -75,6 +75,9 @@ MISTAKES = {
     "bad address": ('[nats]\n\nlisten = ["nowhere"]\n', 3, "listen"),
     "bad duration": ('[default_stream]\nmax_age = "7 moons"\n', 2, "max_age"),
     "bad engine": ('[storage]\nengine = "rocks"\n', 2, "engine"),
+    "segments too short": ('[storage]\nsegment_bytes = "1KiB"\n', 2, "segment_bytes"),
+    "too slow a drain": ('[storage]\n\ndrain_bytes_per_second = 0\n', 3, "drain_bytes_per_second"),
+    "too lazy": ('[storage]\nlazy_interval = "1h"\n', 2, "lazy_interval"),
     "stream without a name": ('\n[[stream]]\nfilters = ["a/#"]\n', 2, "name"),
     "bad filter": ('[[stream]]\nname = "s"\nfilters = ["a/#/b"]\n', 3, "filters"),
     "no TOML": ("[mqtt\n", 1, ""),
@@ -132,6 +135,34 @@ def test_a_listener_for_everybody_is_refused_with_the_key_that_allows_it(folder,
     said = one_line(run_cli("start", "--config", write(folder, text)), protocol)
     assert re.search(r"\b\w+(\.\w+)+\b", said), "it names a key"
     assert "allow" in said or "insecure" in said, said
+
+
+EDGE = """
+[storage]
+segment_bytes = "8MiB"
+spare_segments = 0
+pending_bytes = "16MiB"
+cache_bytes = "2MiB"
+index_cache_bytes = "1MiB"
+drain_segments = 2
+drain_bytes_per_second = "8MiB"
+hot_bytes = "1MiB"
+checkpoint_rows = 10000
+lazy_sync_interval = "5s"
+"""
+
+
+def test_a_small_device_is_configured_with_small_segments_and_caches(folder):
+    server = Server(folder, more=EDGE)
+    try:
+        done = run_cli("config", "show", "--config", server.config)
+        shown = tomllib.loads(done.stdout)["storage"]
+        assert (shown["segment_bytes"], shown["cache_bytes"], shown["lazy_sync_interval"]) == (8 << 20, 2 << 20, "5s")
+        assert shown["drain_bytes_per_second"] == "8MiB" and shown["spare_segments"] == 0
+        assert server.data_bytes() < 9 << 20
+        assert server.stop() == 0
+    finally:
+        server.close()
 
 
 def test_sigterm_ends_it_cleanly_and_the_next_start_is_quick(folder):

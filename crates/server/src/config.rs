@@ -94,6 +94,48 @@ pub struct StorageKeys {
     pub engine: Engine,
     /// Size of a segment file.
     pub segment_bytes: ByteSize,
+    /// Free segments kept ready.
+    pub spare_segments: u32,
+    /// Bytes waiting to be written.
+    pub pending_bytes: ByteSize,
+    /// Newest batches in memory.
+    pub cache_bytes: ByteSize,
+    /// Indexes in memory.
+    pub index_cache_bytes: ByteSize,
+    /// Full segments that may wait.
+    pub drain_segments: u32,
+    /// Bytes copied in a second.
+    pub drain_rate: Bounded<ByteSize>,
+    /// What is worth a file of its own.
+    pub hot_bytes: ByteSize,
+    /// Rows that are worth a checkpoint.
+    pub checkpoint_rows: u32,
+    /// When asynchronous appends are synced.
+    pub sync_interval: Span,
+    /// When lazy writes are written.
+    pub lazy_interval: Span,
+    /// When they are synced.
+    pub lazy_sync_interval: Span,
+}
+
+impl Default for StorageKeys {
+    fn default() -> Self {
+        Self {
+            engine: Engine::Journal,
+            segment_bytes: ByteSize(64 << 20),
+            spare_segments: 3,
+            pending_bytes: ByteSize(64 << 20),
+            cache_bytes: ByteSize(16 << 20),
+            index_cache_bytes: ByteSize(16 << 20),
+            drain_segments: 4,
+            drain_rate: Bounded(Some(ByteSize(256 << 20))),
+            hot_bytes: ByteSize(4 << 20),
+            checkpoint_rows: 100_000,
+            sync_interval: Span(50),
+            lazy_interval: Span(50),
+            lazy_sync_interval: Span(1_000),
+        }
+    }
 }
 
 /// What clients are told about streams and where to find them.
@@ -188,7 +230,7 @@ impl Config {
                 session_messages: 1_000,
                 subscriptions: 100_000,
             },
-            storage: StorageKeys { engine: Engine::Journal, segment_bytes: ByteSize(64 << 20) },
+            storage: StorageKeys::default(),
             http: on_this_machine(8088),
             listen: sections.iter().map(|(_, port)| on_this_machine(*port)).collect(),
             catalogue: CatalogueKeys {

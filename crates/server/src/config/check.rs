@@ -67,7 +67,7 @@ impl Loaded {
         let config = &self.config;
         let kib: u64 = 1 << 10;
         let mib: u64 = 1 << 20;
-        let ranges: [(&str, u64, RangeInclusive<u64>); 11] = [
+        let ranges: &[(&str, u64, RangeInclusive<u64>)] = &[
             ("node.workers", config.node.workers.into(), 0..=64),
             ("limits.message_bytes", config.limits.message_bytes.0, 1..=8 * mib),
             ("limits.headers", config.limits.headers.into(), 16..=65_536),
@@ -76,12 +76,37 @@ impl Loaded {
             ("limits.outbound_bytes", config.limits.outbound_bytes.0, 64 * kib..=4096 * mib),
             ("limits.session_messages", config.limits.session_messages.into(), 1..=1_000_000),
             ("limits.subscriptions", config.limits.subscriptions.into(), 1..=10_000_000),
-            ("storage.segment_bytes", config.storage.segment_bytes.0, mib..=1024 * mib),
             (protocols::DEFAULT_PARTITIONS, config.catalogue.default_partitions.into(), 1..=1_000),
             ("default_stream.partitions", config.default_stream.partitions.into(), 1..=1_000),
         ];
+        self.within(ranges)?;
+        self.storage_ranges()
+    }
+
+    fn storage_ranges(&self) -> Result<(), Invalid> {
+        let storage = &self.config.storage;
+        let mib: u64 = 1 << 20;
+        let rate = storage.drain_rate.0.map_or(mib, |size| size.0);
+        self.within(&[
+            ("storage.segment_bytes", storage.segment_bytes.0, mib..=1024 * mib),
+            ("storage.spare_segments", storage.spare_segments.into(), 0..=64),
+            // A message of the largest size must fit, with what its protocol adds.
+            ("storage.pending_bytes", storage.pending_bytes.0, 16 * mib..=16_384 * mib),
+            ("storage.cache_bytes", storage.cache_bytes.0, 0..=65_536 * mib),
+            ("storage.index_cache_bytes", storage.index_cache_bytes.0, mib / 4..=65_536 * mib),
+            ("storage.drain_segments", storage.drain_segments.into(), 2..=1_000),
+            ("storage.drain_bytes_per_second", rate, mib..=65_536 * mib),
+            ("storage.hot_bytes", storage.hot_bytes.0, 64 << 10..=1024 * mib),
+            ("storage.checkpoint_rows", storage.checkpoint_rows.into(), 1_000..=100_000_000),
+            ("storage.sync_interval", storage.sync_interval.0, 1..=60_000),
+            ("storage.lazy_interval", storage.lazy_interval.0, 1..=10_000),
+            ("storage.lazy_sync_interval", storage.lazy_sync_interval.0, 1..=60_000),
+        ])
+    }
+
+    fn within(&self, ranges: &[(&str, u64, RangeInclusive<u64>)]) -> Result<(), Invalid> {
         for (path, value, range) in ranges {
-            if !range.contains(&value) {
+            if !range.contains(value) {
                 let (low, high) = (range.start(), range.end());
                 let what = format!("expected {low} to {high}, found {value}");
                 return Err(self.invalid(path, &what));

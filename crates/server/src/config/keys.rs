@@ -169,7 +169,103 @@ pub const KEYS: &[Key<Config>] = &[
         "storage",
         "segment_bytes",
         storage.segment_bytes,
-        "Size at which a new segment file is begun, at most 1GiB."
+        "Size at which a new segment file is begun, at most 1GiB; less on a small disk. 8MiB suits \
+         devices with little flash."
+    ),
+    key!(
+        Config,
+        u32,
+        "storage",
+        "spare_segments",
+        storage.spare_segments,
+        "Free segments that are kept ready, beside two that only what frees space may use. They \
+         take at most 2 % of the disk."
+    ),
+    key!(
+        Config,
+        ByteSize,
+        "storage",
+        "pending_bytes",
+        storage.pending_bytes,
+        "Bytes that may wait to be written; what is beyond is refused as busy."
+    ),
+    key!(
+        Config,
+        ByteSize,
+        "storage",
+        "cache_bytes",
+        storage.cache_bytes,
+        "Memory for the newest batches, from which readers at the end of their log are served. 0 = \
+         none."
+    ),
+    key!(
+        Config,
+        ByteSize,
+        "storage",
+        "index_cache_bytes",
+        storage.index_cache_bytes,
+        "Memory for indexes of resting files that were read."
+    ),
+    key!(
+        Config,
+        u32,
+        "storage",
+        "drain_segments",
+        storage.drain_segments,
+        "Full segments beyond which the oldest are copied to resting files, down to half of that. \
+         A start reads about so many."
+    ),
+    key!(
+        Config,
+        Bounded<ByteSize>,
+        "storage",
+        "drain_bytes_per_second",
+        storage.drain_rate,
+        "Bytes that copying to resting files and merging them move in a second, at most; half of \
+         it while clients write. `none` = as fast as it goes."
+    ),
+    key!(
+        Config,
+        ByteSize,
+        "storage",
+        "hot_bytes",
+        storage.hot_bytes,
+        "A partition of which so much is copied at once gets a segment file of its own; smaller ones \
+         share a file."
+    ),
+    key!(
+        Config,
+        u32,
+        "storage",
+        "checkpoint_rows",
+        storage.checkpoint_rows,
+        "Changed rows of the state that are worth a checkpoint of their own."
+    ),
+    key!(
+        Config,
+        Span,
+        "storage",
+        "sync_interval",
+        storage.sync_interval,
+        "After this time what was appended to asynchronous logs is synced: a loss of power takes \
+         no more than that."
+    ),
+    key!(
+        Config,
+        Span,
+        "storage",
+        "lazy_interval",
+        storage.lazy_interval,
+        "After this time settlements and positions that nobody waits for are written: killing the \
+         process takes no more than that, and redelivers it."
+    ),
+    key!(
+        Config,
+        Span,
+        "storage",
+        "lazy_sync_interval",
+        storage.lazy_sync_interval,
+        "They are synced with the next write that is, or after this time. 5s spares flash."
     ),
     key!(
         Config,
