@@ -16,6 +16,7 @@
 //! deadlines    what is due at a time that may be far: rows of a table
 //! objects      streams, spaces, queues and bindings made and removed
 //! state        the state behind one lock; open restores it
+//! names        whose a log is, for tools
 //! ```
 //!
 //! Locks, in the order in which they are taken: `core`, then `router`, then `last_values`. Publishes
@@ -36,6 +37,7 @@ mod home;
 mod last_values;
 mod message;
 mod modules;
+mod names;
 mod objects;
 mod open;
 mod parked;
@@ -58,6 +60,7 @@ mod views;
 pub use completion::Completion;
 pub use desk::Desk;
 pub use holders::Loss;
+pub use names::{CATALOGUE, LogOwner, log_owners};
 pub use open::{Broker, DefaultStream, OpenError, Options, Protocols, cluster_id};
 pub use port::{Mail, Port};
 pub use stats::{BrokerStats, Entry};

@@ -1,5 +1,9 @@
 //! The command line: what is asked, and the answer on standard output.
 
+mod dump;
+mod inspect;
+mod storage;
+
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -32,6 +36,9 @@ enum Verb {
     /// Check or show the configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Look at a data folder while no server uses it; nothing in it is changed.
+    #[command(subcommand)]
+    Storage(storage::Verb),
     /// Print how the parts of a message are called in each protocol.
     FieldMap {
         /// As JSON.
@@ -84,6 +91,7 @@ pub fn run() -> ExitCode {
     let began = Instant::now();
     let sections = protocols::sections(&protocols::all());
     let outcome = match Command::parse().verb {
+        Verb::Storage(verb) => return storage::run(verb, &sections),
         Verb::Start(given) => started(given, &sections, began),
         Verb::Config(ConfigVerb::Check(given)) => checked(given, &sections),
         Verb::Config(ConfigVerb::Show(given)) => {

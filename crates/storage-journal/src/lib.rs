@@ -18,6 +18,7 @@
 //!  recovery what of the chain exists after a crash
 //!  manifest which of the files that rest exist
 //!  rest     files that hold what has left the chain
+//!  audit    looking at a folder that no server uses
 //!  vfs      the file operations that all of this is built on; sim is a disk that crashes
 //! ```
 //!
@@ -25,6 +26,7 @@
 //! simulated disk of [`sim`].
 
 mod assay;
+pub mod audit;
 mod checkpoint;
 mod drain;
 mod entry;

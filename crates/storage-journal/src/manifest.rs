@@ -58,6 +58,8 @@ mod reading;
 mod replace;
 
 pub use content::{BadEdit, Content, Edit, StateFile, UnitFile, UnitKind};
+pub(crate) use layout::name as file_name;
+pub(crate) use reading::loose_ends;
 pub use reading::{BadManifest, OpenError, read};
 
 use std::io;

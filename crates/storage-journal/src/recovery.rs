@@ -313,12 +313,13 @@ fn read_header(vfs: &dyn Vfs, name: &str) -> Result<Arc<Segment>, OpenError> {
 }
 
 /// What stands at a position of a segment.
-enum At {
+pub(crate) enum At {
     Group(GroupHeader, Vec<Frame>, Bytes),
     Invalid(String),
 }
 
-fn read_group(segment: &Segment, position: u64, lsn: u64) -> Result<At, OpenError> {
+/// The group that should stand at a position.
+pub(crate) fn read_group(segment: &Segment, position: u64, lsn: u64) -> Result<At, OpenError> {
     let Some(header) = probe(segment, position)? else {
         return Ok(At::Invalid("no valid group header".into()));
     };
@@ -336,7 +337,8 @@ fn read_group(segment: &Segment, position: u64, lsn: u64) -> Result<At, OpenErro
     }
 }
 
-fn probe(segment: &Segment, position: u64) -> Result<Option<GroupHeader>, OpenError> {
+/// The header of the group at a position, if there is one.
+pub(crate) fn probe(segment: &Segment, position: u64) -> Result<Option<GroupHeader>, OpenError> {
     let mut head = [0; group::HEADER_BYTES];
     let read = vfs::read_full(segment.file(), &mut head, position).map_err(|e| io(segment, e))?;
     Ok(head.get(..read).and_then(|head| GroupHeader::decode(head, &segment.header.uuid)))

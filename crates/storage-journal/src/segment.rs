@@ -116,6 +116,15 @@ impl SegmentHeader {
         }
     }
 
+    /// Where a copy stands that is not valid.
+    pub(crate) fn bad_copies(bytes: &[u8]) -> impl Iterator<Item = u64> {
+        let copies = [0, COPY_BYTES];
+        let bad = move |at: &usize| {
+            Self::decode_copy(bytes.get(*at..at + COPY_BYTES)) == Err(BadHeader::Invalid)
+        };
+        copies.into_iter().filter(bad).map(|at| at as u64)
+    }
+
     fn decode_copy(bytes: Option<&[u8]>) -> Result<Self, BadHeader> {
         let copy = bytes.ok_or(BadHeader::Invalid)?;
         let crc = crc32c::crc32c(copy.get(..COPY_BYTES - 4).unwrap_or_default());

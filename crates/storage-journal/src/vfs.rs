@@ -78,7 +78,7 @@ pub trait Vfs: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` when another process holds it.
+    /// `WouldBlock` when another process holds it; `NotFound` where its file cannot be made.
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>>;
 
     /// The space under the folder, where it can be told.
@@ -191,6 +191,7 @@ pub fn read_full(file: &dyn VfsFile, buffer: &mut [u8], position: u64) -> io::Re
 #[derive(Debug)]
 pub struct RealFs {
     root: PathBuf,
+    writable: bool,
 }
 
 impl RealFs {
@@ -202,7 +203,24 @@ impl RealFs {
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         fs::create_dir_all(&root)?;
-        Ok(Self { root })
+        Ok(Self { root, writable: true })
+    }
+
+    /// The folder at `root` as it is: nothing in it is ever changed or made.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, or `NotADirectory`.
+    pub fn read_only(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        if !fs::metadata(&root)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { root, writable: false })
+    }
+
+    fn to_write(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::ReadOnlyFilesystem.into()) }
     }
 
     /// Where the folder is.
@@ -213,6 +231,7 @@ impl RealFs {
 
 impl Vfs for RealFs {
     fn create(&self, name: &str) -> io::Result<Arc<dyn VfsFile>> {
+        self.to_write()?;
         let file = fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -222,15 +241,18 @@ impl Vfs for RealFs {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn VfsFile>> {
-        let file = fs::OpenOptions::new().read(true).write(true).open(self.root.join(name))?;
+        let mut options = fs::OpenOptions::new();
+        let file = options.read(true).write(self.writable).open(self.root.join(name))?;
         Ok(Arc::new(RealFile { file }))
     }
 
     fn create_dir(&self, name: &str) -> io::Result<()> {
+        self.to_write()?;
         fs::create_dir_all(self.root.join(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.to_write()?;
         if Path::new(from).parent() != Path::new(to).parent() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -238,6 +260,7 @@ impl Vfs for RealFs {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.to_write()?;
         fs::remove_file(self.root.join(name))
     }
 
@@ -256,14 +279,15 @@ impl Vfs for RealFs {
     }
 
     fn fsync_dir(&self, dir: &str) -> io::Result<()> {
+        self.to_write()?;
         fs::File::open(self.root.join(dir))?.sync_all()
     }
 
     fn lock(&self, name: &str) -> io::Result<Box<dyn Lock>> {
         let file = fs::OpenOptions::new()
             .read(true)
-            .write(true)
-            .create(true)
+            .write(self.writable)
+            .create(self.writable)
             .truncate(false)
             .open(self.root.join(name))?;
         match file.try_lock() {

@@ -5,12 +5,15 @@
 //!  oracle    what must be true after them
 //!  chain     the segments as they stand on the disk, read without the engine
 //!  seeds     many histories, and how one is repeated
+//!  audit     what is said of the folders that they leave
 //!
 //!  damage, space, answers, poisoned, costs     what has a name, each case on purpose
 //! ```
 
 #[path = "crashes/answers.rs"]
 mod answers;
+#[path = "crashes/audit.rs"]
+mod audit;
 #[path = "crashes/chain.rs"]
 mod chain;
 #[path = "crashes/costs.rs"]

@@ -34,7 +34,7 @@ const RO_COMPAT_KNOWN: u32 = 0;
 const EDIT_HEADER_BYTES: usize = 32;
 /// Last byte of an edit.
 const MARK: u8 = 0xed;
-const WITNESS_BYTES: usize = 64;
+pub(super) const WITNESS_BYTES: usize = 64;
 
 /// Why bytes are not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) enum BadHeader {
 }
 
 /// The name of a manifest.
-pub(super) fn name(number: u64) -> String {
+pub(crate) fn name(number: u64) -> String {
     format!("{number:020}.manifest")
 }
 

@@ -135,6 +135,27 @@ pub fn read(vfs: &dyn Vfs) -> Result<Option<Content>, OpenError> {
     }
 }
 
+/// Places of a valid manifest that are not as they were written, although nothing hangs on them:
+/// file, place, and what is wrong.
+pub(crate) fn loose_ends(vfs: &dyn Vfs) -> Result<Vec<(String, u64, &'static str)>, OpenError> {
+    let log = match find(vfs)? {
+        Found::Nothing => return Ok(Vec::new()),
+        Found::Unnamed(log) | Found::Named(log) => log,
+    };
+    let mut found = Vec::new();
+    for slot in [0, 1] {
+        let at = layout::witness_at(slot);
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        let behind = start + layout::WITNESS_BYTES..start + BLOCK_BYTES;
+        if layout::read_witness(&log.bytes, log.header.seed(), slot).is_none() {
+            found.push((layout::name(log.header.number), at, "this witness is damaged"));
+        } else if !log.bytes.get(behind).is_some_and(layout::is_zero) {
+            found.push((layout::name(log.header.number), at, "no zeros behind this witness"));
+        }
+    }
+    Ok(found)
+}
+
 /// True when the folder has `CURRENT` or a manifest.
 pub(super) fn exists(vfs: &dyn Vfs) -> io::Result<bool> {
     let names = vfs.list("")?;

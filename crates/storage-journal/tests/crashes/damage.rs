@@ -23,7 +23,7 @@ fn open(sim: &SimFs, seed: u128) -> Result<Journal, OpenError> {
 }
 
 /// Two small groups of data, each synced, and the witness of the second.
-fn small_log() -> SimFs {
+pub(crate) fn small_log() -> SimFs {
     let sim = SimFs::new(1);
     let journal = open(&sim, 1).expect("empty");
     for ops in [vec![create(LOG, Mode::Durable), put("k", 20)], vec![record(LOG, (5, 60), &[])]] {
@@ -155,7 +155,7 @@ fn a_bad_sector_is_told_to_its_reader_and_the_rest_goes_on() {
 }
 
 /// A folder with resting files of every kind, and what is in its logs. The process has ended.
-fn rested(seed: u64) -> (History, Shown) {
+pub(crate) fn rested(seed: u64) -> (History, Shown) {
     let mut history = History::new(seed);
     for round in 0..60 {
         history.act(Action::Write).expect("a good disk");
@@ -172,10 +172,10 @@ fn rested(seed: u64) -> (History, Shown) {
 }
 
 /// The batches of all logs.
-type Shown = BTreeMap<(LogId, u64), Vec<u8>>;
+pub(crate) type Shown = BTreeMap<(LogId, u64), Vec<u8>>;
 
 /// Reads all logs, around what cannot be read; says how often something could not.
-fn show(history: &History) -> (Shown, u64) {
+pub(crate) fn show(history: &History) -> (Shown, u64) {
     let journal = history.journal().expect("runs");
     let (mut shown, mut failed) = (Shown::new(), 0);
     for log in history.oracle.model().logs() {

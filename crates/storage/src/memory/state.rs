@@ -667,6 +667,19 @@ impl<P: Place> State<P> {
         rows.into_iter().map(Image::Log).collect()
     }
 
+    /// The logs that exist, in order.
+    pub fn logs(&self) -> Vec<LogId> {
+        let existing = self.logs.iter().filter(|(_, log)| log.exists());
+        let mut ids: Vec<_> = existing.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The tables with the number of their rows.
+    pub fn tables(&self) -> Vec<(String, usize)> {
+        self.tables.iter().map(|(name, rows)| (name.to_string(), rows.len())).collect()
+    }
+
     /// The row of a log that exists.
     pub fn row(&self, log: LogId) -> Option<LogRow> {
         self.existing(log).map(|log| log.row)
