@@ -36,16 +36,25 @@ def families(page):
             assert helped[1] not in found, f"{helped[1]} twice"
             found[helped[1]] = [None, [], helped[2]]
         elif typed := TYPE.match(line):
-            assert typed[2] in ("counter", "gauge"), line
+            assert typed[2] in ("counter", "gauge", "histogram"), line
             assert (typed[2] == "counter") == typed[1].endswith("_total"), line
             found[typed[1]][0] = typed[2]
         else:
             sample = SAMPLE.match(line)
-            assert sample and sample[1] in found, line
+            assert sample, line
+            name = sample[1]
+            if name not in found:
+                name = re.sub("_(bucket|sum|count)$", "", name)
+                assert found.get(name, [""])[0] == "histogram", line
             float(sample[3])
-            labels = LABEL.findall(sample[2] or "")
-            found[sample[1]][1] = labels or found[sample[1]][1]
+            labels = [label for label in LABEL.findall(sample[2] or "") if label != "le"]
+            found[name][1] = labels or found[name][1]
     return found
+
+
+def number(page, name):
+    """The one sample of a name without labels."""
+    return float(re.search(rf"^{name} (\S+)$", page, re.MULTILINE)[1])
 
 
 def table(page):
@@ -62,5 +71,17 @@ def test_every_name_of_the_page_is_in_the_reference(ours):
     if os.environ.get("INTEROP_WRITE"):
         REFERENCE.write_text(text)
     # A label shows only once there is a sample.
-    bare = lambda text: re.sub(r"\| ((?:counter|gauge)) \| [^|]*\|", r"| \1 | |", text)
+    bare = lambda text: re.sub(r"\| (counter|gauge|histogram) \| [^|]*\|", r"| \1 | |", text)
     assert bare(REFERENCE.read_text()) == bare(text), "run with INTEROP_WRITE=1"
+
+
+def test_the_distributions_of_commits_count_every_group(ours):
+    page = ours.http("/metrics")[1]
+    for name in ("commit_seconds", "commit_bytes", "commit_writes", "sync_seconds"):
+        name = f"robust_storage_{name}"
+        counts = [int(count) for count in re.findall(rf'^{name}_bucket{{le="[^"]*"}} (\d+)$', page, re.MULTILINE)]
+        assert len(counts) > 5 and counts == sorted(counts), counts
+        assert counts[-1] == number(page, f"{name}_count") > 0
+        assert number(page, f"{name}_sum") > 0
+    groups = number(page, "robust_storage_commit_bytes_count")
+    assert groups <= number(page, "robust_storage_commits_total")

@@ -18,6 +18,7 @@ use storage::{
 
 use crate::assay::Assay;
 use crate::feed::Feed;
+use crate::figures;
 use crate::flight::{Batch, Outcome};
 use crate::keeper::Keeper;
 use crate::lane::{Lane, Options, Signals};
@@ -304,10 +305,14 @@ impl Engine for Journal {
             Writer::Thread { feed, .. } => feed.queued(),
             Writer::Inline(..) => Queued::default(),
         };
+        let meters = &self.signals.meters;
+        let mut all = self.view.figures();
+        all.extend(figures::of_lane(meters, &queued, self.pool.len()));
         EngineStats {
             pending_bytes: (queued.data_bytes + queued.control_bytes) as u64,
             health: self.signals.pressure.health(),
-            figures: self.view.figures(),
+            figures: all,
+            distributions: figures::distributions(meters),
             ..self.view.counters.stats()
         }
     }

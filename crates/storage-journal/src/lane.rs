@@ -163,7 +163,10 @@ impl Lane {
     }
 
     fn note_disk_bytes(&self) {
-        self.view.counters.disk_bytes.store(self.wal.disk_bytes(), Ordering::Relaxed);
+        let pool = self.wal.pool.bytes();
+        let segments = self.wal.disk_bytes().saturating_sub(pool);
+        self.view.counters.disk_bytes.store(segments, Ordering::Relaxed);
+        self.view.counters.pool_bytes.store(pool, Ordering::Relaxed);
     }
 
     fn clocks(&self) -> Clocks {

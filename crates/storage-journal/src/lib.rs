@@ -9,6 +9,7 @@
 //!  pressure good, full or poisoned; meters count and measure
 //!  view     what readers share with the lane: index, segments, newest batches
 //!  entry    batches and after-images as bodies of frames
+//!  figures  what is measured, in the terms of the contract
 //!
 //!  frame    one entry or one list of after-images, CRC seeded by its segment
 //!  group    frames that commit together: one aligned write, all or nothing
@@ -32,6 +33,7 @@ mod drain;
 mod entry;
 mod feed;
 mod fields;
+mod figures;
 mod flight;
 pub mod frame;
 mod framing;

@@ -20,7 +20,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::checkpoint::Checkpoint;
 use crate::drain::{self, Written};
-use crate::manifest::{ApplyError, Content, Edit, Manifest, UnitFile};
+use crate::manifest::{ApplyError, Content, Edit, Manifest, UnitFile, UnitKind};
 use crate::merge::{self, Present};
 use crate::rest::{FileId, table, unit};
 use crate::vfs::Vfs;
@@ -107,6 +107,9 @@ impl Maintenance {
         policy: Policy,
         (rested, folder): (Rested, [u8; 16]),
     ) -> Self {
+        if let Some(manifest) = &rested.manifest {
+            note_bytes(manifest.content(), &view.counters);
+        }
         Self {
             vfs,
             view,
@@ -313,10 +316,7 @@ impl Maintenance {
             boot: None,
         };
         manifest.apply(&edit)?;
-        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-        self.view.counters.state_bytes.store(bytes, Ordering::Relaxed);
-        let listed: u64 = manifest.content().units.values().map(|unit| unit.bytes).sum();
-        self.view.counters.unit_bytes.store(listed, Ordering::Relaxed);
+        note_bytes(manifest.content(), &self.view.counters);
         if let Some(newest) = files.last() {
             Counters::add(&self.view.counters.rested_bytes, newest.bytes);
         }
@@ -498,6 +498,16 @@ pub(crate) fn missing(vfs: &dyn Vfs, content: &Content) -> io::Result<Option<Str
     let units = units.flat_map(|(id, unit)| unit::names(*id, drain::kind_of(unit)));
     let tables = content.state.iter().map(|file| table::name(file.id));
     Ok(units.chain(tables).find(|name| !names.contains(name)))
+}
+
+/// Counts the bytes of the files that a manifest names.
+fn note_bytes(content: &Content, counters: &Counters) {
+    let units = content.units.values();
+    let hot = units.clone().filter(|unit| unit.kind != UnitKind::Pack);
+    let state = content.state.iter().map(|file| file.bytes).sum();
+    counters.unit_bytes.store(units.map(|unit| unit.bytes).sum(), Ordering::Relaxed);
+    counters.hot_unit_bytes.store(hot.map(|unit| unit.bytes).sum(), Ordering::Relaxed);
+    counters.state_bytes.store(state, Ordering::Relaxed);
 }
 
 /// Spreads copying over time and leaves the disk to commits.

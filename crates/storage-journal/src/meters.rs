@@ -1,6 +1,7 @@
 //! What the lane measures: histograms and counters that it writes and anybody reads, without locks.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -76,6 +77,18 @@ impl Histogram {
         };
         let sum = self.sum.load(Ordering::Relaxed);
         Spread { count, sum, p50: quantile(1, 2), p99: quantile(99, 100), max }
+    }
+}
+
+impl Histogram {
+    /// How many values are at most each of these powers of two, to an eighth; then how many there
+    /// are, and their sum.
+    pub(crate) fn below(&self, powers: Range<u32>) -> (Vec<u64>, u64, u64) {
+        let counts: Vec<u64> =
+            self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let below = |power: u32| counts.iter().take(bucket_of(1_u64 << power) + 1).sum();
+        let below = powers.map(below).collect();
+        (below, counts.iter().sum(), self.sum.load(Ordering::Relaxed))
     }
 }
 
@@ -234,5 +247,15 @@ mod tests {
         assert_eq!((spread.count, spread.sum, spread.max), (1_000, 500_500, 1_000));
         assert!((500..=563).contains(&spread.p50), "{}", spread.p50);
         assert!((990..=1_000).contains(&spread.p99), "{}", spread.p99);
+    }
+
+    #[test]
+    fn values_below_a_power_of_two_are_counted_to_an_eighth() {
+        let histogram = Histogram::default();
+        for value in [1, 2, 3, 8, 9, 1_000] {
+            histogram.record(value);
+        }
+        assert_eq!(histogram.below(0..5), (vec![1, 2, 3, 4, 5], 6, 1_023));
+        assert_eq!(histogram.below(9..11), (vec![5, 6], 6, 1_023));
     }
 }

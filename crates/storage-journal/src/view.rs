@@ -16,7 +16,7 @@ use storage::memory::state_memory;
 use storage::{EngineStats, Figure, Health, LogId, Offset, ReadError, StoredBatch};
 
 use crate::entry;
-use crate::units::Units;
+use crate::units::{Hits, Units};
 use crate::wal::{Clocks, Segments};
 
 /// Where the bytes of a batch are.
@@ -113,8 +113,12 @@ pub(crate) struct Counters {
     pub(crate) padding_bytes: AtomicU64,
     /// Of the write-ahead log.
     pub(crate) disk_bytes: AtomicU64,
+    /// Of its free segments.
+    pub(crate) pool_bytes: AtomicU64,
     /// Of the units in the manifest.
     pub(crate) unit_bytes: AtomicU64,
+    /// Of them, those of hot units.
+    pub(crate) hot_unit_bytes: AtomicU64,
     /// Of the state tables.
     pub(crate) state_bytes: AtomicU64,
     /// Written to units and state tables.
@@ -139,7 +143,10 @@ impl Counters {
             written_bytes: read(&self.written_bytes),
             padding_bytes: read(&self.padding_bytes),
             rested_bytes: read(&self.rested_bytes),
-            disk_bytes: read(&self.disk_bytes) + read(&self.unit_bytes) + read(&self.state_bytes),
+            disk_bytes: [&self.disk_bytes, &self.pool_bytes, &self.unit_bytes, &self.state_bytes]
+                .into_iter()
+                .map(read)
+                .sum(),
             pending_bytes: read(&self.pending_bytes),
             health: match self.poisoned.load(Ordering::Relaxed) {
                 true => Health::Poisoned,
@@ -192,6 +199,7 @@ impl View {
     /// Figures of the engine's own.
     pub(crate) fn figures(&self) -> Vec<Figure> {
         let hits = self.units.hits();
+        let tail = self.cache.lock().unwrap_or_else(PoisonError::into_inner).hits;
         let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         let (rows, files, memory) = {
             let state = self.state();
@@ -210,6 +218,14 @@ impl View {
             figure("merges_total", "Merges of resting files.", counter(&self.counters.merges)),
             figure("checkpoints_total", "Checkpoints.", counter(&self.counters.checkpoints)),
             figure("changed_rows", "Rows that the next checkpoint writes.", rows as f64),
+            figure("tail_cache_hits_total", "Batches found in memory.", tail.found as f64),
+            figure("tail_cache_misses_total", "Batches read from segments.", tail.missed as f64),
+            figure(
+                "hot_unit_bytes",
+                "Bytes of segment files of busy logs, among those of resting files.",
+                counter(&self.counters.hot_unit_bytes),
+            ),
+            figure("pool_bytes", "Bytes of free segments.", counter(&self.counters.pool_bytes)),
             figure("index_cache_bytes", "Indexes of runs in memory.", hits.bytes as f64),
             figure("index_cache_hits_total", "Indexes found in memory.", hits.found as f64),
             figure("index_cache_misses_total", "Indexes read from disk.", hits.missed as f64),
@@ -244,7 +260,7 @@ impl View {
 
 impl Source<Spot> for View {
     fn fetch(&self, log: LogId, found: &Found<Spot>) -> Result<Bytes, Miss> {
-        let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bytes) = cached.get((log, found.base)) {
             return Ok(bytes);
         }
@@ -310,6 +326,7 @@ struct Cache {
     bytes: usize,
     batches: HashMap<(LogId, Offset), Bytes>,
     order: VecDeque<(LogId, Offset)>,
+    hits: Hits,
 }
 
 /// What an entry costs beside its bytes.
@@ -317,11 +334,17 @@ const ENTRY_BYTES: usize = 128;
 
 impl Cache {
     fn new(limit: usize) -> Self {
-        Self { limit, bytes: 0, batches: HashMap::new(), order: VecDeque::new() }
+        let (batches, order, hits) = (HashMap::new(), VecDeque::new(), Hits::default());
+        Self { limit, bytes: 0, batches, order, hits }
     }
 
-    fn get(&self, key: (LogId, Offset)) -> Option<Bytes> {
-        self.batches.get(&key).cloned()
+    fn get(&mut self, key: (LogId, Offset)) -> Option<Bytes> {
+        let found = self.batches.get(&key).cloned();
+        match found {
+            Some(_) => self.hits.found += 1,
+            None => self.hits.missed += 1,
+        }
+        found
     }
 
     fn insert(&mut self, key: (LogId, Offset), bytes: Bytes) {

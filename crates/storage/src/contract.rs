@@ -433,6 +433,8 @@ pub struct EngineStats {
     /// Named figures of the engine's own: a name in `snake_case` with its unit last, a sentence
     /// about it, and the figure.
     pub figures: Vec<Figure>,
+    /// The same for what is measured often.
+    pub distributions: Vec<Distribution>,
 }
 
 impl EngineStats {
@@ -454,6 +456,23 @@ pub struct Figure {
 }
 
 impl Eq for Figure {}
+
+/// How often something that an engine measures was how large.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distribution {
+    /// `snake_case`, the unit last.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Ascending bounds, each with the number of values that are at most that, about.
+    pub buckets: Vec<(f64, u64)>,
+    /// How many values there are.
+    pub count: u64,
+    /// Their sum.
+    pub sum: f64,
+}
+
+impl Eq for Distribution {}
 
 /// Whether an engine takes writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

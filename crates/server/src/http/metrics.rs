@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use broker::Entry;
 use model::budget::Class;
-use storage::Health;
+use storage::{Distribution, Health};
 
 use super::{Sources, Status};
 use crate::driver::{Ending, PROTOCOL_COUNTERS};
@@ -129,6 +129,9 @@ fn engine(page: &mut Page, sources: &Sources) {
         page.family(&name, kind, figure.about);
         page.sample(&name, &[], figure.value);
     }
+    for distribution in &stats.distributions {
+        page.histogram(&format!("storage_{}", distribution.name), distribution);
+    }
 }
 
 struct Page(String);
@@ -137,6 +140,18 @@ impl Page {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a string does not fail.
         let _ = writeln!(self.0, "# HELP robust_{name} {help}\n# TYPE robust_{name} {kind}");
+    }
+
+    fn histogram(&mut self, name: &str, distribution: &Distribution) {
+        let Distribution { about, buckets, count, sum, .. } = distribution;
+        self.family(name, "histogram", about);
+        let bucket = format!("{name}_bucket");
+        for (bound, below) in buckets {
+            self.sample(&bucket, &[("le", &bound.to_string())], below);
+        }
+        self.sample(&bucket, &[("le", "+Inf")], count);
+        self.sample(&format!("{name}_sum"), &[], sum);
+        self.sample(&format!("{name}_count"), &[], count);
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
@@ -173,5 +188,24 @@ mod tests {
         let mut page = Page(String::new());
         page.sample("a", &[("x", "a\\\"\nb")], 1);
         assert_eq!(page.0, "robust_a{x=\"a\\\\\\\"\\nb\"} 1\n");
+    }
+
+    #[test]
+    fn a_histogram_counts_up_to_each_bound_and_ends_with_all() {
+        let mut page = Page(String::new());
+        let buckets = vec![(0.5, 1), (1.0, 3)];
+        let all = Distribution { name: "a", about: "b.", buckets, count: 4, sum: 9.5 };
+        page.histogram("a", &all);
+        let lines: Vec<_> = page.0.lines().skip(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "robust_a_bucket{le=\"0.5\"} 1",
+                "robust_a_bucket{le=\"1\"} 3",
+                "robust_a_bucket{le=\"+Inf\"} 4",
+                "robust_a_sum 9.5",
+                "robust_a_count 4",
+            ]
+        );
     }
 }
