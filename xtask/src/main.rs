@@ -6,6 +6,7 @@
 
 mod kafka_messages;
 mod layers;
+mod proof;
 mod scan;
 mod sources;
 mod tidy;
@@ -17,7 +18,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  ci-static       tidy: arrows between crates, module docs, file sizes, names, words
+  ci-static       tidy: arrows between crates, module docs, file sizes, names, words, what the
+                  page about the proof of the storage engine names
   kafka-messages  write the messages of kafka-codec from Kafka's definitions
 ";
 

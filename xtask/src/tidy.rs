@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::{layers, sources, words};
+use crate::{layers, proof, sources, words};
 
 /// Everything that is not as it should be, one line each.
 pub(crate) fn findings(root: &Path) -> Vec<String> {
@@ -13,6 +13,7 @@ pub(crate) fn findings(root: &Path) -> Vec<String> {
     };
     let mut found = layers::findings(root);
     let mut rust_files = Vec::new();
+    let mut others = Vec::new();
     for path in files {
         // What is not text has no words; a listed file may be gone from the work tree.
         let Ok(text) = std::fs::read_to_string(root.join(&path)) else { continue };
@@ -20,9 +21,13 @@ pub(crate) fn findings(root: &Path) -> Vec<String> {
         if path.ends_with(".rs") {
             found.extend(sources::findings(&path, &text));
             rust_files.push((path, text));
+        } else {
+            others.push((path, text));
         }
     }
     found.extend(sources::dead_files(&rust_files));
+    let files = [rust_files, others].concat();
+    found.extend(proof::findings(&files));
     found
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Policy {
     pub(crate) bytes_per_second: u64,
     /// Changed rows that are worth a checkpoint of their own.
     pub(crate) changed_rows: usize,
+    /// After a failure it is tried again after this time.
+    pub(crate) retry: Duration,
 }
 
 /// Units of their own that one drain makes, at most.
@@ -175,7 +177,7 @@ impl Maintenance {
             );
         } else {
             tracing::warn!(%error, "resting files could not be written; tried again in a while");
-            self.not_before = Some(Instant::now() + Duration::from_secs(1));
+            self.not_before = Some(Instant::now() + self.policy.retry);
         }
     }
 

@@ -34,7 +34,8 @@ pub struct Options {
     pub lazy_sync_interval: Duration,
     /// After this time without a write an empty group witnesses the last one.
     pub witness_interval: Duration,
-    /// While the disk is full it is tried again after this time.
+    /// While the disk is full, or has failed what goes on in the background, it is tried again
+    /// after this time.
     pub full_retry_interval: Duration,
     /// From the operating system's randomness, never the same in two starts.
     pub seed: u128,
@@ -74,6 +75,7 @@ impl Options {
             hot_bytes: self.hot_bytes,
             bytes_per_second: self.drain_bytes_per_second,
             changed_rows: self.checkpoint_rows,
+            retry: self.full_retry_interval,
         }
     }
 }

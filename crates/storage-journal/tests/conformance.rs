@@ -1,7 +1,7 @@
 //! The journal keeps every promise of the storage contract, with and without a thread of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -249,6 +249,86 @@ fn random_writes_survive_much_draining_and_many_restarts() {
             journal.close();
         }
         assert!(drains > 20, "{drains} steps of maintenance");
+    }
+}
+
+#[test]
+fn readers_find_everything_while_files_are_made_merged_and_removed() {
+    let options = Options {
+        segment_bytes: 64 << 10,
+        drain_segments: 2,
+        hot_bytes: 24 << 10,
+        checkpoint_rows: 50,
+        cache_bytes: 0,
+        index_bytes: 4 << 10,
+        drain_bytes_per_second: 0,
+        ..options()
+    };
+    let journal = Journal::open(Arc::new(SimFs::new(1)), options).expect("opens");
+    let create = |log| Op::CreateLog { log: LogId(log), mode: Mode::Async, first: 0 };
+    suite::commit(&journal, durable(vec![create(1), create(2)])).expect("good");
+    let figure = |name| {
+        let figures = journal.stats().figures;
+        figures.iter().find(|figure| figure.name == name).expect("counted").value
+    };
+    let enough = || figure("drains_total") > 6.0 && figure("merges_total") > 4.0;
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for reader in 1..=2 {
+            let (journal, ended) = (&journal, &ended);
+            scope.spawn(move || {
+                let mut generator = suite::Generator::new(reader);
+                while !ended.load(Ordering::Relaxed) {
+                    read_somewhere(journal, LogId(1 + generator.below(2)), &mut generator);
+                }
+            });
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Every value is its offset; of all but the newest, three in four are deleted.
+        for at in 0_u64.. {
+            let mut ops = vec![append(1, &at.to_be_bytes().repeat(60))];
+            ops.push(append(2, &at.to_be_bytes().repeat(10)));
+            if let Some(old) = at.checked_sub(100).filter(|old| old % 4 > 0) {
+                let ranges = || std::iter::once(old..old + 1).collect();
+                ops.push(Op::Delete { log: LogId(1), ranges: ranges() });
+                ops.push(Op::Delete { log: LogId(2), ranges: ranges() });
+            }
+            if at % 64 == 0 {
+                ops.push(Op::Trim { log: LogId(1), first: at.saturating_sub(2_000) });
+            }
+            suite::commit(&journal, Write { ops, mode: Mode::Async }).expect("good");
+            if at % 200 == 0 && (at > 3_000 && enough() || Instant::now() > deadline) {
+                break;
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert!(enough(), "{} drains, {} merges", figure("drains_total"), figure("merges_total"));
+}
+
+/// Reads at an offset that nobody deletes, unless it is trimmed meanwhile.
+fn read_somewhere(journal: &Journal, log: LogId, generator: &mut suite::Generator) {
+    let bounds = journal.bounds(log).expect("exists");
+    if bounds.end < 8 {
+        return;
+    }
+    let from = bounds.first.next_multiple_of(4);
+    let at = from + generator.below((bounds.end - from) / 4) * 4;
+    let limits = storage::ReadLimits { max_bytes: 4_000, held: false };
+    let batches = match journal.read(log, at, limits) {
+        Ok(batches) => batches,
+        Err(storage::ReadError::OutOfRange { first, .. }) if first > at => return,
+        Err(error) => panic!("{log:?} {at}: {error}"),
+    };
+    let records = batches
+        .iter()
+        .flat_map(|found| storage::batch::records(&found.bytes).expect("valid").into_iter());
+    let records: Vec<_> = records.filter(|record| record.offset >= at).collect();
+    let trimmed = journal.bounds(log).expect("exists").first > at;
+    assert!(trimmed || records.first().is_some_and(|record| record.offset == at), "{log:?} {at}");
+    for record in records {
+        let value = record.value.expect("has one");
+        assert_eq!(value[..8], record.offset.to_be_bytes(), "{log:?}");
     }
 }
 

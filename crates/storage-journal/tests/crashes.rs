@@ -7,7 +7,7 @@
 //!  seeds     many histories, and how one is repeated
 //!  audit     what is said of the folders that they leave
 //!
-//!  damage, space, answers, poisoned, costs     what has a name, each case on purpose
+//!  damage, space, upkeep, answers, poisoned, costs     what has a name, each case on purpose
 //! ```
 
 #[path = "crashes/answers.rs"]
@@ -32,6 +32,8 @@ mod poisoned;
 mod seeds;
 #[path = "crashes/space.rs"]
 mod space;
+#[path = "crashes/upkeep.rs"]
+mod upkeep;
 #[path = "crashes/writes.rs"]
 mod writes;
 

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use model::budget::{Budget, Class};
 use model::record::Assurance;
 use protocol::{
-    Append, Position, Publish, Published, Refusal, Reply, Request, Settle, Settlement, StreamRef,
-    Wait,
+    Append, Position, Publish, Published, Refusal, Remember, Reply, Request, Settle, Settlement,
+    StreamRef, Wait,
 };
 
 use crate::choked::Choked;
-use crate::world::{Setting, World, conn, message};
+use crate::world::{Setting, World, conn, message, payload};
 
 use Assurance::{AtLeastOnce, AtMostOnce};
 
@@ -145,6 +145,51 @@ fn a_connection_has_64_kib_of_waiting_publishes_and_they_go_with_it() {
     world.pass(TICK);
     world.pass(TICK);
     assert!(world.take(conn(2)).is_empty(), "its publisher sends them again");
+}
+
+#[test]
+fn with_no_room_a_backlog_reaches_zero_also_where_its_reader_publishes() {
+    let (engine, mut world) = choked();
+    world.claim(conn(1), "s", false, 4);
+    world.subscribe(conn(1), 1, "a", true);
+    let sent: Vec<String> = (0..20).map(|n| format!("m{n}")).collect();
+    for body in &sent {
+        world.publish(conn(3), "a", body, AtLeastOnce);
+    }
+    engine.set_full(true);
+    world.pass(TICK);
+    let waits = world.start(conn(1), parking("b", "waits"));
+    world.settle_down();
+    let mut got = Vec::new();
+    while got.len() < sent.len() {
+        let deliveries = world.take_deliveries(conn(1));
+        assert!(!deliveries.is_empty(), "nothing more after {got:?}");
+        got.extend(deliveries.iter().map(payload));
+        let tags = deliveries.iter().filter_map(|delivery| delivery.tag).collect();
+        let settled = world.ask(conn(1), Request::Settle(Settle { tags, how: Settlement::Ack }));
+        assert!(matches!(settled, Some(Reply::Done)), "{settled:?}");
+    }
+    assert_eq!(got, sent);
+    assert!(!world.got.replies.contains_key(&waits), "there is still no room");
+    engine.set_full(false);
+    world.pass(TICK);
+    world.pass(TICK);
+    assert!(matches!(world.got.replies.remove(&waits), Some(Reply::Published(_))));
+}
+
+#[test]
+fn what_a_session_is_to_remember_is_answered_once_it_is_durable() {
+    let (engine, mut world) = choked();
+    world.claim(conn(1), "s", false, 4);
+    engine.set_slow(true);
+    let rows = vec![(Bytes::from_static(b"o\0\x01"), Some(Bytes::from_static(b"row")))];
+    let token = world.start(conn(1), Request::Remember(Remember { rows }));
+    world.settle_down();
+    assert!(!world.got.replies.contains_key(&token), "it is not on the disk yet");
+    engine.set_slow(false);
+    engine.let_go();
+    world.settle_down();
+    assert!(matches!(world.got.replies.remove(&token), Some(Reply::Done)));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use storage_journal::group::{self, GroupHeader};
-use storage_journal::manifest;
+use storage_journal::manifest::{self, Content};
 use storage_journal::random::Random;
 use storage_journal::segment::{FIRST_GROUP, SegmentHeader};
 use storage_journal::sim::SimFs;
@@ -32,6 +32,8 @@ pub(crate) struct Chain {
     pub(crate) clock_ms: i64,
     /// The header of the newest segment.
     pub(crate) newest: Option<SegmentHeader>,
+    /// What the manifest says.
+    pub(crate) rested: Option<Content>,
 }
 
 impl Chain {
@@ -49,7 +51,8 @@ impl Chain {
             .collect();
         segments.sort_by_key(|(_, header, _)| header.sequence);
         let mut chain = Self { newest: segments.last().map(|one| one.1), ..Self::default() };
-        let rested = manifest::read(sim).ok().flatten().map_or(0, |content| content.wal_oldest);
+        chain.rested = manifest::read(sim).ok().flatten();
+        let rested = chain.rested.as_ref().map_or(0, |content| content.wal_oldest);
         let oldest = chain.newest.map_or(0, |header| header.oldest).max(rested);
         segments.retain(|(_, header, _)| header.sequence >= oldest);
         let ends: Vec<_> = segments.iter().skip(1).map(|one| one.1.previous_end).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use storage::{Engine, LogId, Mode, Op, suite};
+use storage::{Engine, LogId, Mode, Op, ReadLimits, batch, suite};
 use storage_journal::sim::{CrashModel, SimFs};
 use storage_journal::{Journal, Options};
 
@@ -85,4 +85,43 @@ fn bytes_written_and_bytes_kept_stay_within_a_factor_of_what_lives() {
     let segments = cost.bytes_written / SEGMENT;
     let others = cost.all_syncs() - count - 2 * segments;
     assert!(done.drains > 2 && others <= 8 * done.checkpoints, "{others} syncs for {done:?}");
+}
+
+#[test]
+fn a_reference_that_nobody_settles_pins_its_own_record_and_no_more() {
+    const QUEUE: LogId = LogId(2);
+    let sim = SimFs::new(1);
+    let journal = open(&sim, 1);
+    suite::commit(&journal, durable([create(LOG, Mode::Durable)])).expect("space");
+    suite::commit(&journal, durable([create(QUEUE, Mode::Durable)])).expect("space");
+    let (count, every, kept, length) = (2_000_u64, 40, 50, 3_000);
+    let mut most = 0;
+    for at in 0..count {
+        let queues = if at % every == 0 { &[QUEUE][..] } else { &[] };
+        let trim = Op::Trim { log: LOG, first: at.saturating_sub(kept) };
+        let ops = [record(LOG, (at as u8, length), queues), trim];
+        suite::commit(&journal, durable(ops)).expect("space");
+        maintain(&journal);
+        most = most.max(sim.taken_bytes() as u64);
+    }
+    // Four segments before a drain, the current one, five free ones and one on its way; the space
+    // of the manifest.
+    let constant = 11 * SEGMENT + (1 << 20);
+    let live = (kept + count / every) * 4096;
+    assert!(most <= 2 * live + constant, "{most} bytes for {live} that live");
+    let stuck = journal.refs(QUEUE, 0, usize::MAX);
+    assert_eq!(stuck.len() as u64, count / every);
+    for reference in &stuck {
+        let limits = ReadLimits { max_bytes: 1, held: true };
+        let read = journal.read(LOG, reference.offset, limits).expect("held").remove(0);
+        let found = batch::records(&read.bytes).expect("valid").remove(0);
+        assert_eq!(found.offset, reference.offset);
+        assert_eq!(found.value, Some(vec![reference.offset as u8; length].into()));
+    }
+    let places = stuck.iter().map(|reference| reference.place).collect();
+    suite::commit(&journal, durable([Op::Settle { queue: QUEUE, places }])).expect("space");
+    while maintain(&journal) {}
+    let left = sim.taken_bytes() as u64;
+    assert!(left <= 2 * kept * 4096 + constant, "{left} bytes when nobody awaits anything");
+    assert!(most < count * 4096, "so much was never kept");
 }

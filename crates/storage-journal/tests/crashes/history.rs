@@ -4,12 +4,14 @@
 //! fail and is then tried again. What an action means for the oracle stands here; what is true
 //! afterwards only there.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use storage::Engine;
 use storage::suite::{Generator, Model};
 use storage_journal::random::Random;
+use storage_journal::rest::FileId;
 use storage_journal::sim::{CrashModel, Fault, SimFs};
 use storage_journal::vfs::Vfs;
 use storage_journal::{Journal, OpenError, Options};
@@ -95,6 +97,8 @@ pub(crate) struct History {
     /// The last run has ended cleanly.
     clean: bool,
     trace: Vec<Action>,
+    /// All resting files that a manifest has ever named, as they were then.
+    files: BTreeMap<FileId, String>,
     /// What the processes that have ended did in the background.
     pub(crate) background: Background,
 }
@@ -163,6 +167,7 @@ impl History {
             options,
             clean: false,
             trace: Vec::new(),
+            files: BTreeMap::new(),
             background: Background::default(),
         }
     }
@@ -187,6 +192,7 @@ impl History {
             options: self.options,
             clean: self.clean,
             trace: self.trace.clone(),
+            files: self.files.clone(),
             background: self.background,
         }
     }
@@ -333,6 +339,7 @@ impl History {
     /// Opens the engine and judges what it shows; without a failure it must open.
     pub(crate) fn start(&mut self) -> Told {
         let before = Chain::read(&self.sim);
+        self.check_files(&before)?;
         match self.open() {
             Ok(_) if self.sim.is_dead() => Ok(()),
             Ok(journal) => {
@@ -358,6 +365,20 @@ impl History {
         if !self.sim.is_dead() {
             self.end(CrashModel::Kill);
             self.sim.set_capacity(None);
+        }
+        Ok(())
+    }
+
+    /// What one id names stays the same file for ever (storage rule 26).
+    fn check_files(&mut self, before: &Chain) -> Told {
+        let Some(content) = &before.rested else { return Ok(()) };
+        let units = content.units.iter().map(|(id, unit)| (*id, format!("{unit:?}")));
+        let tables = content.state.iter().map(|file| (file.id, format!("{file:?}")));
+        for (id, now) in units.chain(tables) {
+            let known = self.files.entry(id).or_insert_with(|| now.clone());
+            if *known != now {
+                return Err(format!("{id} was {known} and is {now}"));
+            }
         }
         Ok(())
     }

@@ -242,6 +242,29 @@ proptest! {
     }
 
     #[test]
+    fn a_batch_that_passes_is_read_whole_whatever_was_done_to_it(
+        codec in 0..5_usize,
+        changes in prop::collection::vec((0..120_usize, any::<u8>()), 1..3),
+        cut in prop::option::of(0..60_usize),
+    ) {
+        let codec = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd][codec];
+        let bytes = client(codec, &[b"first", &[7; 40], b"", b"last"], |bytes| {
+            for (at, byte) in changes {
+                // The checksum covers what comes behind it.
+                let at = 21 + at % (bytes.len() - 21);
+                bytes[at] = byte;
+            }
+            bytes.truncate(bytes.len() - cut.unwrap_or(0).min(bytes.len() - HEADER_BYTES));
+            let length = (bytes.len() - 12) as i32;
+            bytes[8..12].copy_from_slice(&length.to_be_bytes());
+        });
+        let Ok(passed) = checked(&bytes) else { return Ok(()) };
+        let read = records(&patched(&bytes, 77, 3)).expect("it has passed");
+        let offsets: Vec<_> = read.iter().map(|record| record.offset).collect();
+        prop_assert_eq!(offsets, (77..77 + u64::from(passed.count)).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_flipped_bit_behind_the_epoch_is_noticed(byte in 16..300_usize, bit in 0..8_u8) {
         let good = client(Codec::None, &[&[7; 100], &[8; 100]], |_| {});
         let mut bad = good.to_vec();
