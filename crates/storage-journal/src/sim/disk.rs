@@ -195,7 +195,8 @@ impl Disk {
         });
     }
 
-    /// A file has come to a name: if that says free, its content goes.
+    /// A file has come to a name for good: if that says free, its content goes. Before, a loss of
+    /// power may bring its old name back.
     pub(super) fn poison_if_free(&mut self, name: &str, inode: u64) {
         if !self.is_free_name(name) {
             return;

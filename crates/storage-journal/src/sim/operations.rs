@@ -111,9 +111,7 @@ impl Vfs for SimFs {
         let (mut disk, dies) = self.changing_names(to)?;
         disk.counts.renames += 1;
         let renamed = NameChange::Rename { from: from.into(), to: to.into(), inode };
-        let result = change(&mut disk, renamed, dies);
-        disk.poison_if_free(to, inode);
-        result
+        change(&mut disk, renamed, dies)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -141,10 +139,15 @@ impl Vfs for SimFs {
         let (done, open): (Vec<_>, Vec<_>) = std::mem::take(&mut disk.pending_names)
             .into_iter()
             .partition(|change| change.dir() == dir);
+        disk.pending_names = open;
         for change in done {
             disk.durable_names.apply(&change);
+            if let NameChange::Rename { to, inode, .. } = change
+                && disk.names.files.get(&to) == Some(&inode)
+            {
+                disk.poison_if_free(&to, inode);
+            }
         }
-        disk.pending_names = open;
         disk.reap();
         if dies { Err(dead()) } else { Ok(()) }
     }

@@ -175,6 +175,8 @@ fn a_file_that_comes_to_a_free_name_is_full_of_garbage_and_old_blocks() {
     sim.poison_free(&["free"]);
     assert_eq!(sim.contents("a"), Some(old.repeat(20)), "its name says that it is used");
     sim.rename("a", "1.free").expect("exists");
+    assert_eq!(sim.contents("1.free"), Some(old.repeat(20)), "the old name may come back");
+    sim.fsync_dir("").expect("syncs");
     let garbage = sim.contents("1.free").expect("exists");
     let blocks = garbage.chunks(4096).filter(|block| *block == old).count();
     assert!(garbage.len() == 20 * 4096 && (2..19).contains(&blocks), "{blocks} old blocks");

@@ -254,3 +254,17 @@ fn a_file_that_the_manifest_names_and_that_is_gone_refuses_the_start() {
     }
     assert!(refused > 5, "{refused} files were missed");
 }
+
+#[test]
+fn a_folder_that_has_lost_all_segments_and_not_its_manifest_is_refused() {
+    let (before, _) = rested(1);
+    let mut history = before.fork(1);
+    for name in history.sim.list("").expect("alive") {
+        if name.ends_with(".seg") {
+            history.sim.remove(&name).expect("exists");
+        }
+    }
+    history.sim.fsync_dir("").expect("syncs");
+    let error = history.open_and_keep().expect_err("the manifest knows better");
+    assert!(error.is_damage(), "{error}");
+}

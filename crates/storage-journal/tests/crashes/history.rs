@@ -233,6 +233,9 @@ impl History {
     /// Lets one thing happen, in a process that lives if it needs one.
     pub(crate) fn act(&mut self, action: Action) -> Told {
         self.trace.push(action);
+        if std::env::var_os("CRASH_TELL").is_some() {
+            eprintln!("{action:?}");
+        }
         self.perform(action).map_err(|told| self.tell(&told))?;
         if self.sim.is_dead() {
             let model = self.crash_model();
@@ -469,6 +472,12 @@ impl History {
         let full = self.sim.counts().full;
         let again = groups.iter().map(|group| group.iter().map(copy).collect());
         let results = journal.commit_overlapped(again.collect());
+        if std::env::var_os("CRASH_TELL").is_some() {
+            for (writes, results) in groups.iter().zip(&results) {
+                eprintln!("group");
+                writes.iter().zip(results).for_each(|(w, told)| eprintln!("  {w:?}\n    {told:?}"));
+            }
+        }
         let excuse = Excuse { full: self.sim.counts().full > full, failed: self.may_fail() };
         let mut verdict = Verdict::Done;
         for (writes, results) in groups.iter().zip(&results) {

@@ -4,16 +4,17 @@
 //! other limits are put through once at the end of a group: one trim and one deletion for each
 //! log, so that records still gather into batches.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use model::subject::Subject;
 
 use super::image::Image;
 use super::plan::{Draft, Planner};
 use super::state::{Place, State, refuses};
-use crate::{LogId, Offset, Policy, SubmitError};
+use crate::{CursorState, LogId, Offset, Policy, SubmitError};
 
 /// What a group does to a log that has a policy.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Limits {
     newest: HashMap<Subject, VecDeque<Offset>>,
     /// Ids of messages that were appended.
     once: HashMap<u128, Offset>,
+    /// Cursors that were moved or are gone, if records are kept until they are consumed.
+    cursors: HashMap<Bytes, Option<CursorState>>,
 }
 
 impl Limits {
@@ -41,7 +44,8 @@ impl Limits {
     }
 
     fn new(policy: Policy, counted_from: Offset) -> Self {
-        Self { policy, counted_from, newest: HashMap::new(), once: HashMap::new() }
+        let (newest, once, cursors) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { policy, counted_from, newest, once, cursors }
     }
 }
 
@@ -94,7 +98,60 @@ impl<P: Place> Planner<'_, P> {
             limits.newest.clear();
         }
         limits.policy = policy.clone();
+        if policy.until_consumed {
+            let names = self.state.cursors.keys().filter(|(_, of)| *of == log);
+            let names = names.map(|(name, _)| name.clone()).collect();
+            self.consume(log, names, &[]);
+        }
         self.image(Image::Policy { log, policy });
+    }
+
+    /// A cursor moves, or goes.
+    pub(super) fn note_cursor(&mut self, log: LogId, name: &Bytes, state: Option<&CursorState>) {
+        let limits = self.draft(log).limits.as_ref();
+        if !limits.is_some_and(|limits| limits.policy.until_consumed) {
+            return;
+        }
+        // What was appended before it may be consumed by it.
+        self.flush(log);
+        self.flush_referred(log);
+        let known = self.cursor(log, name).map(|before| before.done).unwrap_or_default();
+        if let Some(limits) = &mut self.draft(log).limits {
+            limits.cursors.insert(name.clone(), state.cloned());
+        }
+        let Some(state) = state else { return };
+        let new = state.done.iter().filter(|range| !known.contains(range));
+        let new: Vec<_> = new.cloned().collect();
+        let stored = self.state.existing(log).map(|log| log.extra().readers.clone());
+        self.consume(log, stored.unwrap_or_default(), &new);
+    }
+
+    /// Where a cursor will stand.
+    fn cursor(&self, log: LogId, name: &Bytes) -> Option<CursorState> {
+        match self.limits(log).find_map(|limits| limits.cursors.get(name)) {
+            Some(planned) => planned.clone(),
+            None => self.state.cursors.get(&(name.clone(), log)).cloned(),
+        }
+    }
+
+    /// What goes out of sight because these cursors, and those that groups before and this one
+    /// have moved, are done with it, as [`State::apply`] will have it.
+    fn consume(&mut self, log: LogId, mut names: BTreeSet<Bytes>, new: &[Range<Offset>]) {
+        let moved = self.limits(log).flat_map(|limits| limits.cursors.keys());
+        names.extend(moved.cloned());
+        let states: Vec<_> = names.iter().filter_map(|name| self.cursor(log, name)).collect();
+        let Some(floor) = states.iter().map(|state| state.floor).min() else { return };
+        let done = |at: &Offset| {
+            let by = |state: &CursorState| {
+                state.floor > *at || state.done.iter().any(|range| range.contains(at))
+            };
+            states.iter().all(by)
+        };
+        let gone = new.iter().flat_map(Clone::clone).filter(done);
+        let gone: Vec<_> = gone.map(|at| at..at + 1).collect();
+        self.note_delete(log, &gone);
+        let row = &mut self.draft(log).row;
+        row.first = row.first.max(floor.min(row.next));
     }
 
     /// Records were appended.

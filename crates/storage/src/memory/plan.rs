@@ -173,7 +173,7 @@ impl<'a, P: Place> Planner<'a, P> {
                 Op::Trim { log, first } => self.trim(log, first),
                 Op::Delete { log, ranges } => self.delete(log, ranges),
                 Op::Cursor { name, log, state } => {
-                    self.draft(log);
+                    self.note_cursor(log, &name, state.as_ref());
                     self.image(Image::Cursor { name, log, state });
                 }
                 Op::Settle { queue, places } => {
@@ -525,7 +525,7 @@ impl<'a, P: Place> Planner<'a, P> {
     }
 
     /// Closes all open gathers if one of them may hold a reference of this queue.
-    fn flush_referred(&mut self, queue: LogId) {
+    pub(super) fn flush_referred(&mut self, queue: LogId) {
         if self.referred.contains(&queue) {
             self.flush_all();
         }

@@ -48,6 +48,8 @@ struct Record {
     timestamp_ms: i64,
     value: Option<Bytes>,
     deleted: bool,
+    /// It was out of sight and held by nobody but queues in memory: it ends with them.
+    fleeting: bool,
 }
 
 const ALL: ReadLimits = ReadLimits { max_bytes: 10_000, held: false };
@@ -244,18 +246,21 @@ impl Model {
     /// Forgets the records that are out of sight and held by nobody: from now on they need not be
     /// there, whoever comes to hold their place.
     fn release(&mut self) {
-        let referred: BTreeSet<_> = self
-            .logs
-            .values()
-            .flat_map(|queue| queue.refs.values().map(|r| (r.log, r.offset)))
-            .collect();
+        let referred = |lasting: bool| -> BTreeSet<_> {
+            let queues = self.logs.values();
+            let queues = queues.filter(|queue| !lasting || queue.mode != Mode::Memory);
+            queues.flat_map(|queue| queue.refs.values().map(|r| (r.log, r.offset))).collect()
+        };
+        let (lasting, referred) = (referred(true), referred(false));
         for (id, log) in &mut self.logs {
             let cursors = self.cursors.iter().filter(|((_, of), _)| of == id);
             let floor = cursors.map(|(_, state)| state.floor).min().unwrap_or(Offset::MAX);
             let (first, dropped) = (log.first, log.dropped);
             log.records.retain(|offset, record| {
                 let visible = !dropped && *offset >= first && !record.deleted;
-                visible || *offset >= floor || referred.contains(&(*id, *offset))
+                let held = *offset >= floor || lasting.contains(&(*id, *offset));
+                record.fleeting |= !visible && !held;
+                visible || held || referred.contains(&(*id, *offset))
             });
         }
     }
@@ -339,6 +344,7 @@ impl Model {
                 timestamp_ms: record.timestamp_ms,
                 value: record.value,
                 deleted: false,
+                fleeting: false,
             };
             log.records.insert(record.offset, stored);
         }
@@ -437,6 +443,7 @@ impl Model {
                 log.refs.clear();
             }
             log.refs.retain(|_, held| !volatile.contains(&held.log));
+            log.records.retain(|_, record| !record.fleeting);
             if volatile.contains(id) {
                 log.windows.clear();
                 log.once.clear();
@@ -569,7 +576,10 @@ fn read_all(
                 |record| {
                     let subject = subject_of(batch, record.offset);
                     let (timestamp_ms, value) = (record.timestamp_ms, record.value);
-                    (record.offset, Record { subject, timestamp_ms, value, deleted: false })
+                    (
+                        record.offset,
+                        Record { subject, timestamp_ms, value, deleted: false, fleeting: false },
+                    )
                 },
             ));
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::cases::{Case, HELD, LOG, READ, create, done, one, record, values};
-use crate::{CursorState, Engine, LogId, Mode, Op, ReadError, Reference, Target};
+use crate::{Bounds, CursorState, Engine, LogId, Mode, Op, Policy, ReadError, Reference, Target};
 
 pub(super) const ALL: &[Case] = &[
     references_hold_their_records_until_they_are_settled,
@@ -13,6 +13,8 @@ pub(super) const ALL: &[Case] = &[
     a_cursor_holds_from_its_floor_on,
     cursors_are_listed_by_name_and_log,
     a_log_of_memory_can_be_referred_to,
+    what_one_write_appends_and_consumes_is_out_of_sight,
+    a_limit_counts_what_cursors_have_left,
 ];
 
 const QUEUE: LogId = LogId(20);
@@ -141,4 +143,26 @@ fn a_log_of_memory_can_be_referred_to(engine: &dyn Engine) {
     assert_eq!(held(engine, 0), Some(Bytes::from("x")));
     done(engine, [Op::Settle { queue: QUEUE, places: vec![0] }]);
     assert_eq!(held(engine, 0), None);
+}
+
+fn consumed(log: LogId, max_records: Option<u64>) -> Op {
+    let policy = Policy { until_consumed: true, max_records, ..Policy::default() };
+    Op::Policy { log, policy }
+}
+
+fn what_one_write_appends_and_consumes_is_out_of_sight(engine: &dyn Engine) {
+    done(engine, [create(LOG), consumed(LOG, None), Op::Append(record(LOG, "a", "zero"))]);
+    done(engine, [Op::Append(record(LOG, "a", "one")), cursor("c", LOG, Some(2))]);
+    assert_eq!(engine.bounds(LOG), Some(Bounds { first: 2, end: 2, ..Bounds::default() }));
+}
+
+fn a_limit_counts_what_cursors_have_left(engine: &dyn Engine) {
+    done(engine, [create(LOG), consumed(LOG, Some(3))]);
+    for value in ["zero", "one", "two"] {
+        done(engine, [Op::Append(record(LOG, "a", value))]);
+    }
+    // The cursor is done with record 1, so that there is room for one more.
+    done(engine, [cursor("c", LOG, Some(0)), Op::Append(record(LOG, "a", "three"))]);
+    let shown = values(engine, LOG, 0, READ).into_iter().map(|(at, _)| at);
+    assert_eq!(shown.collect::<Vec<_>>(), [0, 2, 3]);
 }
