@@ -293,11 +293,11 @@ fn readers_find_everything_while_files_are_made_merged_and_removed() {
                 ops.push(Op::Delete { log: LogId(1), ranges: ranges() });
                 ops.push(Op::Delete { log: LogId(2), ranges: ranges() });
             }
-            if at % 64 == 0 {
+            if at.is_multiple_of(64) {
                 ops.push(Op::Trim { log: LogId(1), first: at.saturating_sub(2_000) });
             }
             suite::commit(&journal, Write { ops, mode: Mode::Async }).expect("good");
-            if at % 200 == 0 && (at > 3_000 && enough() || Instant::now() > deadline) {
+            if at.is_multiple_of(200) && (at > 3_000 && enough() || Instant::now() > deadline) {
                 break;
             }
         }

@@ -97,7 +97,7 @@ fn a_reference_that_nobody_settles_pins_its_own_record_and_no_more() {
     let (count, every, kept, length) = (2_000_u64, 40, 50, 3_000);
     let mut most = 0;
     for at in 0..count {
-        let queues = if at % every == 0 { &[QUEUE][..] } else { &[] };
+        let queues = if at.is_multiple_of(every) { &[QUEUE][..] } else { &[] };
         let trim = Op::Trim { log: LOG, first: at.saturating_sub(kept) };
         let ops = [record(LOG, (at as u8, length), queues), trim];
         suite::commit(&journal, durable(ops)).expect("space");

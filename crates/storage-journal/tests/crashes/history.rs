@@ -19,6 +19,7 @@ use storage_journal::{Journal, OpenError, Options};
 use crate::chain::Chain;
 use crate::nosync::NoSync;
 use crate::oracle::{Excuse, Oracle, Outcome, Told, Verdict, copy};
+use crate::seeds;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,9 +234,7 @@ impl History {
     /// Lets one thing happen, in a process that lives if it needs one.
     pub(crate) fn act(&mut self, action: Action) -> Told {
         self.trace.push(action);
-        if std::env::var_os("CRASH_TELL").is_some() {
-            eprintln!("{action:?}");
-        }
+        seeds::tell(|| format!("{action:?}"));
         self.perform(action).map_err(|told| self.tell(&told))?;
         if self.sim.is_dead() {
             let model = self.crash_model();
@@ -472,11 +471,8 @@ impl History {
         let full = self.sim.counts().full;
         let again = groups.iter().map(|group| group.iter().map(copy).collect());
         let results = journal.commit_overlapped(again.collect());
-        if std::env::var_os("CRASH_TELL").is_some() {
-            for (writes, results) in groups.iter().zip(&results) {
-                eprintln!("group");
-                writes.iter().zip(results).for_each(|(w, told)| eprintln!("  {w:?}\n    {told:?}"));
-            }
+        for told in groups.iter().zip(&results) {
+            seeds::tell(|| format!("{told:?}"));
         }
         let excuse = Excuse { full: self.sim.counts().full > full, failed: self.may_fail() };
         let mut verdict = Verdict::Done;

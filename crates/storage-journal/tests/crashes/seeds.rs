@@ -3,6 +3,7 @@
 //! ```text
 //! CRASH_SEEDS=10000 cargo test -p storage-journal --test crashes     a long run
 //! CRASH_SEED=17 cargo test -p storage-journal --test crashes         only this one
+//! CRASH_TELL=1 CRASH_SEED=17 cargo ..                                with all that happens in it
 //! ```
 
 use std::sync::Mutex;
@@ -11,12 +12,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::oracle::Told;
 
 /// Seeds that have failed once: they are run always.
-pub(crate) const SEEDS: &[u64] = &[1325, 2338, 2598, 2715];
+pub(crate) const SEEDS: &[u64] = &[1325, 2338, 2598, 2695, 2715];
 
 /// How many seeds are run when nobody asks for more.
 const DEFAULT: u64 = 120;
 /// After so many failures the rest tells nothing new.
 const ENOUGH: usize = 5;
+
+/// Tells what happens, where that is asked for.
+#[expect(clippy::print_stderr, reason = "whoever repeats a history wants to see it")]
+pub(crate) fn tell(what: impl FnOnce() -> String) {
+    if std::env::var_os("CRASH_TELL").is_some() {
+        eprintln!("{}", what());
+    }
+}
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -43,7 +43,7 @@ fn strike(before: &History, fault: Fault, at: u64) -> bool {
         history.check().expect("still there");
     }
     history.act(Action::Write).expect("as the oracle says");
-    let model = if at % 2 == 0 { CrashModel::Power } else { CrashModel::Kill };
+    let model = if at.is_multiple_of(2) { CrashModel::Power } else { CrashModel::Kill };
     history.end(model);
     let told = history.finish();
     assert_eq!(told, Ok(()), "{fault:?} at {at}");

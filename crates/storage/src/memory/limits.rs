@@ -150,8 +150,8 @@ impl<P: Place> Planner<'_, P> {
         let gone = new.iter().flat_map(Clone::clone).filter(done);
         let gone: Vec<_> = gone.map(|at| at..at + 1).collect();
         self.note_delete(log, &gone);
-        let row = &mut self.draft(log).row;
-        row.first = row.first.max(floor.min(row.next));
+        // In an image of its own: where the log ends may be known otherwise at a replay.
+        self.trim(log, floor);
     }
 
     /// Records were appended.
