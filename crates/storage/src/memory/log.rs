@@ -115,8 +115,6 @@ pub(super) struct Log<P> {
     /// In order; as long as it must be, because idle logs pay for every byte.
     resting: Box<[Run]>,
     pub(super) subjects: SubjectTable,
-    /// No record below is visible.
-    shown_from: Offset,
     /// Visible records.
     pub(super) visible: u64,
     pub(super) visible_bytes: u64,
@@ -136,6 +134,8 @@ pub(super) struct Extra {
     /// Floors of the cursors on it, with their number.
     floors: BTreeMap<Offset, u32>,
     deleted: Option<Arc<RoaringTreemap>>,
+    /// No record below is visible.
+    shown_from: Offset,
     pub(super) policy: Policy,
     /// Records from here on count for the limit of their subject.
     pub(super) counted_from: Offset,
@@ -224,7 +224,6 @@ impl<P: Place> Log<P> {
             fresh: Fresh::default(),
             resting: Box::default(),
             subjects: SubjectTable::default(),
-            shown_from: 0,
             visible: 0,
             visible_bytes: 0,
             bytes: 0,
@@ -471,11 +470,11 @@ impl<P: Place> Log<P> {
             touched.push((span.base, span.last));
         }
         if let Some(deleted) = &self.extra().deleted {
-            let mut from = self.shown_from.max(self.row.first);
+            let mut from = self.extra().shown_from.max(self.row.first);
             while deleted.contains(from) {
                 from += 1;
             }
-            self.shown_from = from;
+            self.extra_mut().shown_from = from;
         }
         touched
     }
@@ -628,7 +627,7 @@ impl<P: Place> Log<P> {
 
     pub(super) fn bounds(&self) -> Bounds {
         let end = self.row.next;
-        let from = self.shown_from.max(self.row.first);
+        let from = self.extra().shown_from.max(self.row.first);
         let mut first = end;
         for span in self.spans(from) {
             let base = span.base.max(from);
@@ -712,9 +711,9 @@ impl<P: Place> Log<P> {
     /// After its rows were loaded: what follows from them.
     pub(super) fn loaded(&mut self) {
         let first = self.row.first;
-        self.shown_from = first;
         if let Some(extra) = &mut self.extra {
             extra.once.sort();
+            extra.shown_from = first;
             if let Some(deleted) = &mut extra.deleted {
                 Arc::make_mut(deleted).remove_range(..first);
             }
@@ -784,5 +783,11 @@ mod tests {
         }
         assert_eq!(once.seen.len(), 4_000);
         assert!(!once.seen.contains_key(&1_999) && once.seen.contains_key(&2_000));
+    }
+
+    #[test]
+    fn a_log_that_does_nothing_stays_small() {
+        // Beside this it costs a place in a map, and what an allocation costs.
+        assert!(size_of::<Log<Bytes>>() <= 136, "{} bytes", size_of::<Log<Bytes>>());
     }
 }
