@@ -1,7 +1,7 @@
 //! What the engine's thread hands back to a worker.
 
 use bytes::Bytes;
-use protocol::{ConnId, Proposer, Reply, Token};
+use protocol::{Claimed, ConnId, Proposer, Reply, Token};
 use storage::LogId;
 
 use crate::append::AppendDone;
@@ -10,6 +10,7 @@ use crate::objects::Replay;
 use crate::publish::PublishDone;
 use crate::purge::Purging;
 use crate::queues::PutOff;
+use crate::sessions::Flushed;
 
 /// One thing that a worker goes on with: a write is done, or something is due. Opaque to the driver.
 #[derive(Debug)]
@@ -29,9 +30,11 @@ pub(crate) enum Step {
     Claimed {
         conn: ConnId,
         token: Option<Token>,
-        reply: Reply,
+        claimed: Box<Claimed>,
         session: u64,
     },
+    /// A life of a session has ended, and nothing more is written for it.
+    Ended(u64),
     /// A durable subscription stands: the answer may go, then last values.
     Subscribed {
         conn: ConnId,
@@ -74,8 +77,10 @@ pub(crate) enum Step {
     DeadlinesMet {
         removed: bool,
     },
-    /// Background rows (cursors, settles) were written, or not.
+    /// Background rows were written, or not.
     Flushed,
+    /// Cursors and settles were written, or not.
+    Kept(Flushed, bool),
     /// A session goes on reading its logs.
     Scan(u64),
     /// The deadline moved, or what sessions are to know: the worker looks again.

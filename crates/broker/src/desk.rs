@@ -143,10 +143,11 @@ impl Desk {
             Step::Published(done) => self.published(turn, *done),
             Step::Appended(done) => self.appended(turn, *done),
             Step::Reply { conn, token, reply } => turn.reply(conn, token, reply),
-            Step::Claimed { conn, token, reply, session } => {
-                turn.reply(conn, token, reply);
-                broker.lock().resume(turn, session);
+            Step::Claimed { conn, token, claimed, session } => {
+                broker.lock().claimed(turn, session, (conn, token), claimed);
             }
+            Step::Kept(flushed, taken) => broker.lock().flushed(&flushed, taken),
+            Step::Ended(session) => broker.lock().forget_memory(turn, session),
             Step::Subscribed { conn, token, replay } => {
                 turn.reply(conn, token, Reply::Subscribed);
                 if let Some(replay) = replay {

@@ -28,14 +28,13 @@ use crate::holders::{Holders, Loss};
 use crate::home::Home;
 use crate::last_values::LastValues;
 use crate::modules::Modules;
-use crate::objects::read_subscription;
 use crate::parked::Parked;
 use crate::port::{Mail, Port};
 use crate::pressure::{Pressure, Resident};
 use crate::queues::Queues;
 use crate::retention::{SWEEP_EVERY, policy_of};
-use crate::router::{Router, Target};
-use crate::sessions::{Cursor, KeptSession, SHARE, Sessions};
+use crate::router::Router;
+use crate::sessions::{SHARE, Sessions};
 use crate::state::{Core, rows, table};
 use crate::stats::{BrokerStats, Counters, set};
 use crate::streams::{PRODUCER_KEY, Producers, home_of, mode_of};
@@ -48,7 +47,7 @@ pub(crate) const DEFAULT_STREAM: &[u8] = b"_default";
 pub(crate) const SPOOL: &[u8] = b"_spool";
 const SPOOL_LOGS: u32 = 4;
 /// Rows that the start reads at a time.
-const PAGE: usize = 10_000;
+pub(crate) const PAGE: usize = 10_000;
 
 /// How the default stream is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -323,7 +322,7 @@ fn write(engine: &dyn Engine, ops: Vec<Op>) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn each_row(
+pub(crate) fn each_row(
     engine: &dyn Engine,
     table: storage::Table,
     mut take: impl FnMut(Bytes, Bytes) -> bool,
@@ -438,8 +437,12 @@ impl Core {
         for binding in bindings {
             self.route_binding(&mut router, &binding);
         }
-        self.restore_sessions(&**engine, &mut router)?;
+        let mut left = Vec::new();
+        self.restore_sessions(&**engine, &mut router, &mut left)?;
         drop(router);
+        for ops in left.chunks(PAGE) {
+            write(&**engine, ops.to_vec())?;
+        }
         self.drop_deserted_shares(shared, now);
         self.begin_deadlines(&Turn::new(now, &mut Nobody, shared, 0));
         restore_last_values(shared)?;
@@ -465,63 +468,6 @@ impl Core {
         for name in deserted {
             self.remove_queue(&mut turn, &name);
         }
-    }
-
-    fn restore_sessions(
-        &mut self,
-        engine: &dyn Engine,
-        router: &mut Router,
-    ) -> Result<(), OpenError> {
-        let sessions = &mut self.sessions;
-        each_row(engine, table::SESSIONS, |key, value| {
-            let id = key[..].try_into().map(u64::from_be_bytes);
-            let (Ok(id), Some(kept)) = (id, KeptSession::read(value)) else { return false };
-            sessions.restore(id, kept);
-            true
-        })?;
-        let mut shares = Vec::new();
-        each_row(engine, table::SUBSCRIPTIONS, |key, value| {
-            let Ok((id, number, durable)) = read_subscription(&key, value) else { return false };
-            // A row without its session is left of an unfinished end.
-            if let Some(session) = sessions.get_mut(id) {
-                if let Some(group) = &durable.group {
-                    shares.push(crate::sessions::share_name(group, &durable.filter));
-                } else {
-                    let target = Target::Durable { session: id, number };
-                    router.insert(&durable.space, &durable.filter, target);
-                }
-                session.subscriptions.insert(number, durable);
-            }
-            true
-        })?;
-        for share in &shares {
-            sessions.join_share(share);
-        }
-        let cursors = &mut self.cursors;
-        each_row(engine, table::CURSORS, |name, row| cursors.restore(name, row))?;
-        let mut from: Vec<u8> = Vec::new();
-        loop {
-            let page = engine.cursors(&from, PAGE);
-            let Some((last, ..)) = page.last() else { break };
-            let next = last.to_vec();
-            for (name, log, state) in &page {
-                self.cursors.restore_state(name, state);
-                let id = name[..].try_into().map(u64::from_be_bytes).ok();
-                if let Some(session) = id.and_then(|id| sessions.get_mut(id)) {
-                    session.cursors.entry(*log).or_insert_with(|| Cursor::restored(state));
-                }
-            }
-            // A page may end within the logs of one name: that name is read again.
-            let only_one_name = page.iter().all(|(name, ..)| name[..] == next[..]);
-            from = next;
-            if only_one_name {
-                from.push(0);
-            }
-            if page.len() < PAGE {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Sessions whose owners were there when the server stopped are without one from now on.

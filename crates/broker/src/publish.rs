@@ -256,14 +256,16 @@ impl Desk {
             ops.push(last_op(space, subject, &message, clears));
         }
         if let Some(key) = remember {
+            // It waited for room longer than its session was claimed: the client sends it again.
             let session = conn.and_then(|conn| self.broker.lock().session_of(conn));
-            if let Some(session) = session {
-                ops.push(Op::Put {
-                    table: table::MEMORY,
-                    key: memory_key(session, &key),
-                    value: Bytes::new(),
-                });
-            }
+            let Some(session) = session else {
+                return refuse(turn, conn, token, Refusal::NotFound);
+            };
+            ops.push(Op::Put {
+                table: table::MEMORY,
+                key: memory_key(session, &key),
+                value: Bytes::new(),
+            });
         }
         if !ops.is_empty() {
             ops.extend(buried.as_deref().and_then(Buried::settle));

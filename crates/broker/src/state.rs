@@ -137,13 +137,19 @@ impl Core {
             write.push(op);
             if weight > FLUSH_BYTES {
                 weight = 0;
-                let ops = std::mem::take(&mut write);
-                turn.shared.submit(ops, Mode::Async, turn.worker, |_| Step::Flushed);
+                self.write_flush(turn, std::mem::take(&mut write));
             }
         }
         if !write.is_empty() {
-            turn.shared.submit(write, Mode::Async, turn.worker, |_| Step::Flushed);
+            self.write_flush(turn, write);
         }
+    }
+
+    fn write_flush(&self, turn: &Turn<'_>, ops: Vec<Op>) {
+        let flushed = self.flushing(&ops);
+        turn.shared.submit(ops, Mode::Async, turn.worker, move |result| {
+            Step::Kept(flushed, result.is_ok())
+        });
     }
 
     /// Whether a connection claimed this session.

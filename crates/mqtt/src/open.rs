@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use model::limits::Limits;
 use mqtt_codec::{Disconnect, Packet, PacketId, Publish, ReasonCode};
 use protocol::{
-    Claimed, Close, Delivery, DurableSubscription, Expiry, Handover, Release, Reply, Request,
-    Start, Token,
+    Claimed, Close, Delivery, DurableSubscription, Expiry, Handover, Refusal, Release, Reply,
+    Request, Start, Token,
 };
 
 use crate::inbound::Inbound;
@@ -16,6 +16,8 @@ use crate::subscribing::{self, Answers, Scope};
 use crate::subscriptions::{Grant, Subscriptions, Wanted};
 use crate::turn::{Asked, Ending, Link, Turn};
 use crate::will::Will;
+
+const NOT_REMEMBERED: &str = "storage takes no writes";
 
 /// A connection after CONNACK.
 #[derive(Debug)]
@@ -193,8 +195,17 @@ impl Open {
                 let table = &mut self.subscriptions;
                 self.answers.answered(number, is_item, reply, table, link, turn);
             }
-            // What cannot be remembered can still be done within this run.
+            // PUBCOMP frees the identifier: with its receipt still there, the next message under it
+            // would be taken for a repeat after a restart. The client asks again.
+            (Asked::Released, Some(_)) if matches!(reply, Reply::Refused(_)) => {
+                return Err(Ending::Refused(ReasonCode::ServerBusy, NOT_REMEMBERED));
+            }
+            (Asked::Sending | Asked::Received, Some(_)) if is_lost(reply) => {
+                return Err(Ending::Refused(ReasonCode::ServerBusy, NOT_REMEMBERED));
+            }
             (Asked::Released, Some(id)) => self.inbound.released(id, link, turn),
+            // What cannot be remembered for want of room is done all the same, within this run:
+            // settling it is what makes room.
             (Asked::Sending, Some(id)) => self.outbound.stored(id, link, turn),
             (Asked::Received, Some(id)) => self.outbound.release(id, link, turn),
             (Asked::Released | Asked::Sending | Asked::Received, None) | (Asked::Claim, _) => {
@@ -219,7 +230,7 @@ impl Open {
                     self.outbound.deliver(delivery, shape, live_max, self.link, turn);
                 }
                 // Unsubscribed meanwhile, or expired [MQTT-3.3.2-5].
-                None => delivery.tag.into_iter().for_each(|tag| turn.settle(tag)),
+                None => delivery.tag.into_iter().for_each(|tag| self.outbound.give_up(tag, turn)),
             }
         }
     }
@@ -278,6 +289,11 @@ pub(crate) const fn expiry_of(secs: u32) -> Expiry {
         u32::MAX => Expiry::Never,
         secs => Expiry::After(secs as u64 * 1000),
     }
+}
+
+/// Storage takes nothing any more: what is not remembered now would be done twice after a restart.
+fn is_lost(reply: &Reply) -> bool {
+    matches!(reply, Reply::Refused(refusal) if *refusal != Refusal::NoRoom)
 }
 
 fn unexpected(why: &str) -> Result<(), Ending> {

@@ -411,6 +411,16 @@ impl Outbound {
         }
     }
 
+    /// A message that is not to be sent, or not again: with it goes the row of an earlier connection
+    /// that may have sent it.
+    pub(crate) fn give_up(&mut self, tag: Tag, turn: &mut Turn<'_>) {
+        let expected = |sent: &InFlight| sent.tag == Some(tag) && sent.step == Step::Expected;
+        match self.in_flight.iter().position(expected).filter(|_| self.inherited > 0) {
+            Some(place) => self.finish(place, turn),
+            None => turn.settle(tag),
+        }
+    }
+
     /// Frees a packet identifier; the message is done with.
     fn finish(&mut self, place: usize, turn: &mut Turn<'_>) {
         let Some(sent) = self.in_flight.remove(place) else { return };
