@@ -56,6 +56,8 @@ pub(crate) struct InFlight {
     tag: Option<Tag>,
     /// It comes from an earlier connection.
     inherited: bool,
+    /// Its delivery has come to this one.
+    met: bool,
     /// The message, while it may have to be sent again and nobody else has it.
     outgoing: Option<Outgoing>,
 }
@@ -100,6 +102,8 @@ pub(crate) struct Outbound {
     durable: bool,
     /// In the order of their first sending.
     in_flight: VecDeque<InFlight>,
+    /// Done with before their delivery came, which may still be on its way.
+    passed: Vec<Tag>,
     /// Waiting for room.
     pending: VecDeque<Outgoing>,
     /// Live messages among them.
@@ -186,6 +190,7 @@ impl Outbound {
             inherited: 0,
             durable,
             in_flight: VecDeque::new(),
+            passed: Vec::new(),
             pending: VecDeque::new(),
             live: 0,
         }
@@ -200,6 +205,9 @@ impl Outbound {
         link: Link,
         turn: &mut Turn<'_>,
     ) {
+        if self.has_passed(delivery.tag) {
+            return;
+        }
         if shape.qos == Qos::AtMostOnce {
             send(&delivery.message, &shape, Assurance::AtMostOnce, false, link, turn);
             if let Some(tag) = delivery.tag {
@@ -218,6 +226,7 @@ impl Outbound {
         if again
             && let Some(known) = self.in_flight.iter_mut().find(|known| known.tag == delivery.tag)
         {
+            known.met = true;
             if known.step == Step::Expected {
                 known.step = Step::Waiting;
                 known.qos = outgoing.shape.qos;
@@ -298,7 +307,15 @@ impl Outbound {
         };
         let kept = step == Step::Storing || (self.durable && tag.is_none());
         let outgoing = kept.then_some(outgoing);
-        self.in_flight.push_back(InFlight { id, step, qos, tag, inherited: false, outgoing });
+        self.in_flight.push_back(InFlight {
+            id,
+            step,
+            qos,
+            tag,
+            inherited: false,
+            met: true,
+            outgoing,
+        });
         self.open += 1;
     }
 
@@ -414,11 +431,24 @@ impl Outbound {
     /// A message that is not to be sent, or not again: with it goes the row of an earlier connection
     /// that may have sent it.
     pub(crate) fn give_up(&mut self, tag: Tag, turn: &mut Turn<'_>) {
-        let expected = |sent: &InFlight| sent.tag == Some(tag) && sent.step == Step::Expected;
-        match self.in_flight.iter().position(expected).filter(|_| self.inherited > 0) {
-            Some(place) => self.finish(place, turn),
-            None => turn.settle(tag),
+        if self.has_passed(Some(tag)) {
+            return;
         }
+        let is_it = |sent: &InFlight| sent.inherited && sent.tag == Some(tag);
+        let Some(place) = self.in_flight.iter().position(is_it) else {
+            return turn.settle(tag);
+        };
+        let Some(sent) = self.in_flight.get_mut(place) else { return };
+        sent.met = true;
+        if sent.step == Step::Expected {
+            self.finish(place, turn);
+        }
+    }
+
+    /// Whether this delivery is of a message that is done with.
+    fn has_passed(&mut self, tag: Option<Tag>) -> bool {
+        let place = self.passed.iter().position(|passed| Some(*passed) == tag);
+        place.map(|place| self.passed.swap_remove(place)).is_some()
     }
 
     /// Frees a packet identifier; the message is done with.
@@ -426,6 +456,7 @@ impl Outbound {
         let Some(sent) = self.in_flight.remove(place) else { return };
         self.open -= u16::from(sent.step.is_open());
         self.inherited -= usize::from(sent.inherited);
+        self.passed.extend(sent.tag.filter(|_| !sent.met));
         if let Some(tag) = sent.tag {
             turn.settle(tag);
             if self.durable && sent.qos == Qos::ExactlyOnce {
@@ -468,7 +499,8 @@ impl Outbound {
             if self.find(id).is_none() {
                 let step = if released { Step::Released } else { Step::Expected };
                 let (tag, qos) = (Some(tag), Qos::ExactlyOnce);
-                let sent = InFlight { id, step, qos, tag, inherited: true, outgoing: None };
+                let (inherited, met) = (true, false);
+                let sent = InFlight { id, step, qos, tag, inherited, met, outgoing: None };
                 self.in_flight.push_back(sent);
             }
         }
@@ -500,7 +532,7 @@ impl InFlight {
             }
             Step::Expected | Step::Waiting | Step::Published => Step::Waiting,
         };
-        self.inherited = true;
+        (self.inherited, self.met) = (true, false);
         Some(self)
     }
 }

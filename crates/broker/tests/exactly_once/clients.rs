@@ -117,7 +117,9 @@ impl Client {
             let subscribe = Subscribe { packet_id, subscriptions, properties: None };
             world.say(self.slot, &Packet::Subscribe(subscribe));
         }
-        for (id, (body, received)) in self.sent.clone() {
+        let mut sent: Vec<_> = self.sent.clone().into_iter().collect();
+        sent.sort_by(|(_, one), (_, other)| one.0.cmp(&other.0)); // [MQTT-4.6.0-1]
+        for (id, (body, received)) in sent {
             if received {
                 world.say(self.slot, &Packet::PubRel(ack(id)));
             } else {
