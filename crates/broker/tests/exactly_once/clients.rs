@@ -2,13 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
-use mqtt_codec::publish::Assurance;
-use mqtt_codec::{
-    Ack, Connect, Packet, PacketId, Properties, Publish, Qos, ReasonCode, Subscribe, Subscription,
-    SubscriptionOptions, Text, Version,
-};
-
+use crate::wire::{self, Heard};
 use crate::world::World;
 
 /// Messages that the publisher has on the way at a time; their identifiers are used again at once.
@@ -35,14 +29,6 @@ pub struct Client {
     pub completed: Vec<String>,
 }
 
-fn text(text: &str) -> Text {
-    Text::new(Bytes::copy_from_slice(text.as_bytes())).unwrap()
-}
-
-fn ack(id: u16) -> Ack {
-    Ack::new(PacketId::new(id).unwrap(), ReasonCode::Success)
-}
-
 impl Client {
     pub fn new(name: &'static str, subscribes: bool) -> Self {
         Self { name, subscribes, clean: true, ..Self::default() }
@@ -55,18 +41,7 @@ impl Client {
         }
         self.slot = world.connect();
         self.connected = false;
-        let forever = Properties { session_expiry_secs: Some(u32::MAX), ..Properties::default() };
-        let connect = Connect {
-            version: Version::V5,
-            clean_start: self.clean,
-            keep_alive_secs: 0,
-            client_id: text(self.name),
-            will: None,
-            user_name: None,
-            password: None,
-            properties: Some(Box::new(forever)),
-        };
-        world.say(self.slot, &Packet::Connect(Box::new(connect)));
+        world.say(self.slot, &wire::connect(self.name, self.clean));
     }
 
     /// The connection breaks, and the session is not wanted any more.
@@ -80,17 +55,7 @@ impl Client {
     }
 
     fn publish(&self, world: &mut World, id: u16, body: &str, dup: bool) {
-        let publish = Publish {
-            dup,
-            assurance: Assurance::ExactlyOnce(PacketId::new(id).unwrap()),
-            retain: false,
-            topic: text("t"),
-            topic_alias: None,
-            subscription_ids: Vec::new(),
-            properties: None,
-            payload: Bytes::copy_from_slice(body.as_bytes()),
-        };
-        world.say(self.slot, &Packet::Publish(publish));
+        world.say(self.slot, &wire::publish(id, "t", body, dup));
     }
 
     /// Sends what there is room for.
@@ -110,18 +75,13 @@ impl Client {
         self.clean = false;
         self.connected = true;
         if self.subscribes && !self.subscribed {
-            let options =
-                SubscriptionOptions { qos: Qos::ExactlyOnce, ..SubscriptionOptions::default() };
-            let subscriptions = vec![Subscription { filter: text("t"), options }];
-            let packet_id = PacketId::new(9).unwrap();
-            let subscribe = Subscribe { packet_id, subscriptions, properties: None };
-            world.say(self.slot, &Packet::Subscribe(subscribe));
+            world.say(self.slot, &wire::subscribe(9, "t"));
         }
         let mut sent: Vec<_> = self.sent.clone().into_iter().collect();
         sent.sort_by(|(_, one), (_, other)| one.0.cmp(&other.0)); // [MQTT-4.6.0-1]
         for (id, (body, received)) in sent {
             if received {
-                world.say(self.slot, &Packet::PubRel(ack(id)));
+                world.say(self.slot, &wire::pubrel(id));
             } else {
                 self.publish(world, id, &body, true);
             }
@@ -133,36 +93,33 @@ impl Client {
     pub fn read(&mut self, world: &mut World) -> bool {
         let Some(packet) = world.hear(self.slot) else { return false };
         match packet {
-            Packet::ConnAck(connack) => {
-                assert_eq!(connack.code, ReasonCode::Success);
-                self.resume(world, connack.session_present);
+            Heard::ConnAck { present, code } => {
+                assert_eq!(code, 0, "{}: refused", self.name);
+                self.resume(world, present);
             }
-            Packet::SubAck(_) => self.subscribed = true,
-            Packet::Publish(publish) => {
-                let id = publish.assurance.packet_id().unwrap().get();
+            Heard::SubAck => self.subscribed = true,
+            Heard::Publish { id, body } => {
                 if self.held.insert(id) {
-                    self.got.push(String::from_utf8(publish.payload.to_vec()).unwrap());
+                    self.got.push(body);
                 }
-                world.say(self.slot, &Packet::PubRec(ack(id)));
+                world.say(self.slot, &wire::pubrec(id));
             }
-            Packet::PubRel(own) => {
-                self.held.remove(&own.packet_id.get());
-                world.say(self.slot, &Packet::PubComp(ack(own.packet_id.get())));
+            Heard::PubRel(id) => {
+                self.held.remove(&id);
+                world.say(self.slot, &wire::pubcomp(id));
             }
-            Packet::PubRec(own) => {
-                let id = own.packet_id.get();
+            Heard::PubRec(id) => {
                 if let Some((_, received)) = self.sent.get_mut(&id) {
                     *received = true;
-                    world.say(self.slot, &Packet::PubRel(ack(id)));
+                    world.say(self.slot, &wire::pubrel(id));
                 }
             }
-            Packet::PubComp(own) => {
-                if let Some((body, _)) = self.sent.remove(&own.packet_id.get()) {
+            Heard::PubComp(id) => {
+                if let Some((body, _)) = self.sent.remove(&id) {
                     self.completed.push(body);
                     self.go_on(world);
                 }
             }
-            other => panic!("{}: {other:?}", self.name),
         }
         true
     }

@@ -14,4 +14,5 @@
 mod clients;
 mod lives;
 mod slow;
+mod wire;
 mod world;

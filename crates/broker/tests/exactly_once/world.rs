@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use broker::{Broker, Completion, DefaultStream, Desk, Mail, Options, Port, Protocols};
 use bytes::BytesMut;
 use model::limits::Limits;
-use mqtt_codec::{Packet, Version, decode};
 use protocol::{ConnId, Delivery, Input, Node, Notice, Now, Outbox, Peer, Reply, Session, Token};
 use storage::{Engine, LogId, ReadLimits};
 use storage_journal::random::Random;
@@ -16,6 +15,7 @@ use storage_journal::sim::{CrashModel, SimFs};
 use storage_journal::{Journal, Options as JournalOptions};
 
 use crate::slow::Slow;
+use crate::wire::{self, Heard};
 
 #[derive(Default)]
 struct Post(Mutex<VecDeque<(u16, Completion)>>);
@@ -154,9 +154,9 @@ impl World {
     }
 
     /// The client sends a packet.
-    pub fn say(&mut self, slot: u32, packet: &Packet) {
+    pub fn say(&mut self, slot: u32, packet: &[u8]) {
         let Some(connection) = self.connections.get_mut(&slot) else { return };
-        packet.encode(Version::V5, &mut connection.buffer).unwrap();
+        connection.buffer.extend_from_slice(packet);
         let mut buffer = std::mem::take(&mut connection.buffer);
         self.feed(slot, Input::Bytes(&mut buffer));
         if let Some(connection) = self.connections.get_mut(&slot) {
@@ -172,10 +172,8 @@ impl World {
     }
 
     /// What the client reads next.
-    pub fn hear(&mut self, slot: u32) -> Option<Packet> {
-        let connection = self.connections.get_mut(&slot)?;
-        let limits = mqtt_codec::Limits::default();
-        decode(&mut connection.sent, Version::V5, &limits).unwrap()
+    pub fn hear(&mut self, slot: u32) -> Option<Heard> {
+        wire::take(&mut self.connections.get_mut(&slot)?.sent)
     }
 
     pub fn is_connected(&self, slot: u32) -> bool {
