@@ -97,7 +97,7 @@ impl Lane {
         vfs: Arc<dyn Vfs>,
         options: &Options,
         (mut state, units): (State<Spot>, Units),
-        oldest: u64,
+        (oldest, proven): (u64, u64),
     ) -> Result<(Self, Arc<View>), OpenError> {
         let start = Start {
             options: WalOptions {
@@ -107,6 +107,7 @@ impl Lane {
             uuids: Random::new(options.seed),
             wall_ms: options.wall_ms,
             oldest,
+            proven,
         };
         let (wal, clocks) = recovery::open(vfs, start, &mut |group| replay(&mut state, &group))?;
         state.finish_replay();

@@ -138,8 +138,8 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, options: &Options) -> Result<Opened, OpenE
             units.add(*id, drain::kind_of(unit));
         }
     }
-    let oldest = content.as_ref().map_or(0, |content| content.wal_oldest);
-    let (lane, view) = Lane::open(vfs.clone(), options, (state, units), oldest).map_err(refused)?;
+    let known = content.as_ref().map_or((0, 0), |content| (content.wal_oldest, content.lsn));
+    let (lane, view) = Lane::open(vfs.clone(), options, (state, units), known).map_err(refused)?;
     maintenance::remove_orphans(vfs.as_ref(), content.as_ref());
     let mut uuids = Random::new(options.seed ^ 1 << 77);
     let folder = content.as_ref().map_or_else(|| uuids.uuid(), |content| content.folder);

@@ -11,9 +11,10 @@
 //!
 //! Free files of the pool are no part of the chain, whatever stands in them.
 //!
-//! D is the highest durable lsn that any valid header names. No existing segment is ever appended
-//! to: the fresh one takes over, and its header says where its predecessor ends. A crash at any
-//! point of this leaves the old chain in place, so recovery may run any number of times.
+//! D is the highest durable lsn that any valid header or the checkpoint names. No existing segment
+//! is ever appended to: the fresh one takes over, and its header says where its predecessor ends. A
+//! crash at any point of this leaves the old chain in place, so recovery may run any number of
+//! times.
 
 use std::io;
 use std::sync::Arc;
@@ -97,6 +98,8 @@ pub struct Start {
     /// Segments below this sequence are not needed, whatever the headers say; 0 when only they
     /// know.
     pub oldest: u64,
+    /// The last group that a checkpoint holds, and so proves durable; 0 without one.
+    pub proven: u64,
 }
 
 /// How much of a segment is looked at in one go.
@@ -112,10 +115,10 @@ const DOWNTIME_MS_MAX: i64 = 30 * 24 * 3600 * 1000;
 ///
 /// [`OpenError`]; the existing segments are unchanged then.
 pub fn open(vfs: Arc<dyn Vfs>, start: Start, visit: Visit<'_>) -> Result<(Wal, Clocks), OpenError> {
-    let Start { options, mut uuids, wall_ms, oldest } = start;
+    let Start { options, mut uuids, wall_ms, oldest, proven } = start;
     let space = vfs.space();
     let options = space.map_or(options, |space| options.on_disk_of(space.total));
-    let mut chain = Chain::find(vfs.as_ref(), oldest)?;
+    let mut chain = Chain::find(vfs.as_ref(), (oldest, proven))?;
     let sizes = Sizes {
         file_bytes: options.segment_bytes,
         spare: options.spare_segments,
@@ -253,7 +256,7 @@ struct Chain {
 }
 
 impl Chain {
-    fn find(vfs: &dyn Vfs, needed: u64) -> Result<Self, OpenError> {
+    fn find(vfs: &dyn Vfs, (needed, proven): (u64, u64)) -> Result<Self, OpenError> {
         let names = vfs
             .list("")
             .map_err(|source| OpenError::Io { what: "listing the data folder".into(), source })?;
@@ -265,7 +268,7 @@ impl Chain {
         }
         found.sort_by_key(|(segment, _)| segment.header.sequence);
         let newest = found.last().map(|(segment, _)| segment.header);
-        if needed > newest.map_or(0, |header| header.sequence) {
+        if needed > newest.map_or(0, |header| header.sequence) || newest.is_none() && proven > 0 {
             let reason = "the newest segments are missing".into();
             return Err(OpenError::Corrupt { segment: needed, position: 0, reason });
         }
@@ -294,7 +297,7 @@ impl Chain {
             segments.push(segment);
         }
         let durable_lsn = segments.iter().map(|segment| segment.header.durable_lsn).max();
-        let durable_lsn = durable_lsn.unwrap_or_default();
+        let durable_lsn = durable_lsn.unwrap_or_default().max(proven);
         let free = names.into_iter().filter(|name| name.ends_with(".free")).collect();
         Ok(Self { segments, durable_lsn, leftovers, free })
     }

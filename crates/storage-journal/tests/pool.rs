@@ -19,6 +19,7 @@ fn open(sim: &SimFs, seed: u128) -> Result<(Wal, Vec<Vec<u8>>), OpenError> {
         uuids: Random::new(seed),
         wall_ms: 1_000,
         oldest: 0,
+        proven: 0,
     };
     let mut bodies = Vec::new();
     let (wal, _) = recovery::open(Arc::new(sim.clone()), start, &mut |group| {
@@ -172,6 +173,7 @@ fn a_start_that_is_told_where_the_log_begins_looks_at_nothing_before() {
             uuids: Random::new(oldest.into()),
             wall_ms: 1_000,
             oldest,
+            proven: 0,
         };
         recovery::open(Arc::new(sim.clone()), start, &mut |_| Ok(())).map(|(wal, _)| wal)
     };

@@ -19,6 +19,7 @@ fn open(sim: &SimFs, random: &mut Random) -> Result<(Wal, Groups), OpenError> {
         uuids: Random::new(u128::from(random.next_u64())),
         wall_ms: 1_000,
         oldest: 0,
+        proven: 0,
     };
     let mut groups = Groups::new();
     let (wal, _) = recovery::open(Arc::new(sim.clone()), start, &mut |group| {
@@ -265,6 +266,7 @@ fn the_engine_clock_counts_downtime_up_to_thirty_days_and_never_goes_back() {
         uuids: Random::new(7),
         wall_ms,
         oldest: 0,
+        proven: 0,
     };
     let day = 24 * 3600 * 1000;
     let run = |wall_ms: i64, uuid| {

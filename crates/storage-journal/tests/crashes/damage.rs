@@ -62,6 +62,32 @@ fn every_bit_of_a_small_log_that_is_proven_must_be_right() {
 }
 
 #[test]
+fn a_checkpoint_proves_the_groups_that_it_holds() {
+    let sim = SimFs::new(1);
+    let options = Options { seed: 1, checkpoint_rows: 0, ..Options::default() };
+    let journal = Journal::open_inline(Arc::new(sim.clone()), options).expect("empty");
+    for number in 0..3 {
+        storage::suite::commit(&journal, durable([put("k", number)])).expect("space");
+    }
+    let last = Chain::read(&sim).groups.pop().expect("just written");
+    let damaged = |sim: &SimFs| {
+        assert!(sim.flip_bit(&last.name, last.range.start + 80, 3));
+        open(sim, 2)
+    };
+    let before = damaged(&sim.crash(CrashModel::Kill));
+    before.expect("without a witness it cannot be told from a torn tail");
+    assert!(journal.maintain(), "a checkpoint is made");
+    let after = damaged(&sim.crash(CrashModel::Kill));
+    assert!(is_damage(&after), "{after:?}");
+    // Nor may the log be gone altogether.
+    let sim = sim.crash(CrashModel::Kill);
+    for name in sim.list("").expect("alive").iter().filter(|name| name.ends_with(".seg")) {
+        sim.remove(name).expect("alive");
+    }
+    assert!(is_damage(&open(&sim, 2)), "the log is missing");
+}
+
+#[test]
 fn a_segment_header_stands_twice_and_one_copy_may_be_damaged() {
     let mut random = Random::new(1);
     let name = small_log().list("").expect("alive").remove(0);
