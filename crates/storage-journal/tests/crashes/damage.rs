@@ -74,10 +74,10 @@ fn a_checkpoint_proves_the_groups_that_it_holds() {
         assert!(sim.flip_bit(&last.name, last.range.start + 80, 3));
         open(sim, 2)
     };
-    let before = damaged(&sim.crash(CrashModel::Kill));
+    let before = damaged(&sim.fork(1));
     before.expect("without a witness it cannot be told from a torn tail");
     assert!(journal.maintain(), "a checkpoint is made");
-    let after = damaged(&sim.crash(CrashModel::Kill));
+    let after = damaged(&sim.fork(1));
     assert!(is_damage(&after), "{after:?}");
     // Nor may the log be gone altogether.
     let sim = sim.crash(CrashModel::Kill);
