@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A group is filled to about a megabyte. Writes that nobody waits for gather for a moment. While
-//! a sync is under way the lane is only woken for enough to be worth a group.
+//! a sync is under way the lane is only woken for enough to be worth a group. While segments wait
+//! too long for a drain, groups with data are followed by a pause in which only control is taken.
 //!
 //! Whoever was just told is likely to write again at once. A group that left without them would
 //! make them wait for two syncs, so it waits for most of them, for less time than a sync takes. When
@@ -17,7 +18,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use storage::{Done, Health, SubmitError, Write};
+use storage::{Done, Health, Mode, SubmitError, Write};
 
 use crate::assay::{Assay, Touched};
 use crate::flight::{Batch, Ended};
@@ -68,6 +69,8 @@ struct Rings {
     /// When the first write of those that wait came.
     since: Option<Instant>,
     company: Company,
+    /// No data is taken before this.
+    paused_until: Option<Instant>,
     /// The sync that was handed over has returned.
     landed: bool,
     closed: bool,
@@ -121,6 +124,8 @@ enum Sleep {
     Any,
     /// What somebody waits for, or half a group: it will look at the rest in time by itself.
     Urgent,
+    /// What only frees, in a pause of the data.
+    Control,
 }
 
 impl std::fmt::Debug for Rings {
@@ -174,10 +179,22 @@ impl Feed {
             }
             Health::Poisoned => return done(Err(SubmitError::Poisoned)),
         }
+        self.enqueue(Waiting { write, done, assay }, false);
+    }
+
+    /// Tells when all that is applied is durable, whatever waits to be written.
+    pub(crate) fn settle(&self, done: Done) {
+        let write = Write { ops: Vec::new(), mode: Mode::Durable };
+        let assay = Assay::of(&write);
+        self.enqueue(Waiting { write, done, assay }, true);
+    }
+
+    fn enqueue(&self, waiting: Waiting, overtakes: bool) {
+        let assay = waiting.assay;
         let mut rings = self.rings();
         if rings.closed {
             drop(rings);
-            return done(Err(SubmitError::Poisoned));
+            return (waiting.done)(Err(SubmitError::Poisoned));
         }
         // One write is taken whatever its size, or it could never be.
         let (bytes, limit) = match assay.control {
@@ -187,10 +204,10 @@ impl Feed {
         if *bytes > 0 && *bytes + assay.bytes > limit {
             drop(rings);
             Meters::count(&self.signals.meters.refused_busy);
-            return done(Err(SubmitError::Busy));
+            return (waiting.done)(Err(SubmitError::Busy));
         }
         *bytes += assay.bytes;
-        rings.push(Waiting { write, done, assay });
+        rings.push(waiting, overtakes);
         self.tell_pending(&rings);
         if rings.wakes() {
             rings.asleep = None;
@@ -261,19 +278,24 @@ impl Feed {
                 rings.landed = false;
                 return Turn::Land;
             }
-            let ready_at = rings.ready_at(wait.in_flight, self.options.lazy_interval);
             let now = Instant::now();
+            let pause = rings.pause(now);
+            let ready_at = match pause {
+                Some(until) => rings.ready_beside(until, wait.in_flight),
+                None => rings.ready_at(wait.in_flight, self.options.lazy_interval),
+            };
             if rings.closed && rings.is_empty() {
                 return Turn::Close;
             }
             if rings.closed && !wait.in_flight || ready_at.is_some_and(|ready| ready <= now) {
                 if let Some(patience) = wait.linger
+                    && pause.is_none()
                     && rings.lacks_company()
                     && rings.company.is_awaited()
                 {
                     rings = self.linger(rings, patience);
                 }
-                return Turn::Commit(rings.take());
+                return Turn::Commit(self.take(&mut rings, pause.is_some()));
             }
             if deadline.is_some_and(|deadline| deadline <= now) {
                 rings.shrink();
@@ -281,6 +303,7 @@ impl Feed {
             }
             let until = [deadline, ready_at].into_iter().flatten().min();
             rings.asleep = Some(match (wait.in_flight, ready_at) {
+                _ if pause.is_some() => Sleep::Control,
                 (true, _) => Sleep::Much,
                 (false, None) => Sleep::Any,
                 (false, Some(_)) => Sleep::Urgent,
@@ -295,6 +318,19 @@ impl Feed {
             };
             rings.asleep = None;
         }
+    }
+
+    /// The next group, without data in a pause of it.
+    fn take(&self, rings: &mut Rings, paused: bool) -> Batch {
+        let batch = rings.take(paused);
+        if batch.has_data() {
+            let pause = self.view.pause(batch.data_bytes);
+            if !pause.is_zero() {
+                Meters::count(&self.signals.meters.paused);
+                rings.paused_until = Some(Instant::now() + pause);
+            }
+        }
+        batch
     }
 
     /// Lets a group grow until those who were told are back.
@@ -344,6 +380,7 @@ impl Rings {
             Some(Sleep::Much) => self.is_worth_a_group(),
             Some(Sleep::Company) => !self.lacks_company(),
             Some(Sleep::Urgent) => self.urgent > 0 || self.waiting_bytes >= GROUP_BYTES / 2,
+            Some(Sleep::Control) => self.frees_next(),
         }
     }
 
@@ -356,14 +393,15 @@ impl Rings {
         }
     }
 
-    fn push(&mut self, waiting: Waiting) {
+    fn push(&mut self, waiting: Waiting, overtakes: bool) {
         let Assay { bytes, control, lazy } = waiting.assay;
         self.waiting_bytes += bytes;
         self.urgent += usize::from(!lazy);
         if self.since.is_none() {
             self.since = Some(Instant::now());
         }
-        if control && (self.data.is_empty() || !self.touched.holds_back(&waiting.write)) {
+        let free = |write| self.data.is_empty() || !self.touched.holds_back(write);
+        if control && (overtakes || free(&waiting.write)) {
             self.control.push_back(waiting);
         } else {
             self.held_back += usize::from(control);
@@ -382,15 +420,32 @@ impl Rings {
         Some(if much { since } else { since + lazy })
     }
 
-    /// The next group's writes: first those that only free.
-    fn take(&mut self) -> Batch {
+    /// Until when data is paused, if it is.
+    fn pause(&mut self, now: Instant) -> Option<Instant> {
+        self.paused_until = self.paused_until.filter(|until| *until > now && !self.closed);
+        self.paused_until
+    }
+
+    /// Whether something that only frees is next.
+    fn frees_next(&self) -> bool {
+        !self.control.is_empty() || self.data.front().is_some_and(|front| front.assay.control)
+    }
+
+    /// From when on there is a group in a pause of the data, or after it.
+    fn ready_beside(&self, pause: Instant, in_flight: bool) -> Option<Instant> {
+        let since = self.since.filter(|_| !in_flight)?;
+        Some(if self.frees_next() { since } else { pause })
+    }
+
+    /// The next group's writes: first those that only free, and with `paused` no others.
+    fn take(&mut self, paused: bool) -> Batch {
         let mut batch = Batch { since: self.since, ..Batch::default() };
         while batch.fits(self.control.front())
             && let Some(waiting) = self.control.pop_front()
         {
             self.hand_out(waiting, &mut batch);
         }
-        if self.waiting_bytes <= GROUP_BYTES && self.held_back == 0 {
+        if self.waiting_bytes <= GROUP_BYTES && self.held_back == 0 && !paused {
             self.touched.clear();
             while let Some(waiting) = self.data.pop_front() {
                 self.hand_out(waiting, &mut batch);
@@ -399,7 +454,8 @@ impl Rings {
         while batch.fits(self.data.front())
             && let Some(next) = self.data.front()
             // Only the first writes of a group count as freeing ones.
-            && !(next.assay.control && batch.controls < batch.writes.len())
+            && !(next.assay.control && batch.has_data())
+            && (next.assay.control || !paused)
             && let Some(waiting) = self.data.pop_front()
         {
             self.touched.take(&waiting.write);

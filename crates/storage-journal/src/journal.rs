@@ -12,7 +12,7 @@ use model::filter::Filter;
 use model::subject::Subject;
 use storage::memory::query::Search;
 use storage::{
-    Bounds, CursorState, Done, Engine, EngineStats, Health, LogId, Mode, Offset, Policy, ReadError,
+    Bounds, CursorState, Done, Engine, EngineStats, Health, LogId, Offset, Policy, ReadError,
     ReadLimits, Reference, StoredBatch, SubjectSpan, Table, Write,
 };
 
@@ -190,13 +190,9 @@ fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn maintain(maintenance: &mut Maintenance, feed: &Feed, view: &View) {
     let settle = || {
         let (sender, receiver) = mpsc::channel();
-        let write = Write { ops: Vec::new(), mode: Mode::Durable };
-        feed.submit(
-            write,
-            Box::new(move |result| {
-                let _ = sender.send(result.is_ok());
-            }),
-        );
+        feed.settle(Box::new(move |result| {
+            let _ = sender.send(result.is_ok());
+        }));
         receiver.recv().unwrap_or(false)
     };
     while view.wake.wait(MAINTENANCE_EVERY) {

@@ -30,6 +30,7 @@ use storage::memory::plan::{Planner, Step};
 use storage::memory::state::State;
 use storage::{Health, Mode, Op, SubmitError};
 
+use crate::debt::Allowance;
 use crate::entry;
 use crate::feed::OVERLAP_BYTES;
 use crate::flight::{Batch, Ended, Flight};
@@ -111,7 +112,13 @@ impl Lane {
         };
         let (wal, clocks) = recovery::open(vfs, start, &mut |group| replay(&mut state, &group))?;
         state.finish_replay();
-        let view = Arc::new(View::new(state, (wal.segments(), units), options.cache_bytes, clocks));
+        let allowance = Allowance::of(
+            options.maintenance().segments,
+            wal.options().segment_bytes,
+            options.drain_bytes_per_second,
+        );
+        let limits = (options.cache_bytes, allowance);
+        let view = Arc::new(View::new(state, (wal.segments(), units), limits, clocks));
         view.needed_from.store(oldest, Ordering::Relaxed);
         let lane = Self {
             wal,

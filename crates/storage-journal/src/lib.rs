@@ -7,6 +7,7 @@
 //!  framing  steps of a plan as frames of a group
 //!  syncer   the sync of one group while the next is made; pace knows how long syncs take
 //!  pressure good, full or poisoned; meters count and measure
+//!  debt     segments that wait for a drain longer than they should slow data down
 //!  view     what readers share with the lane: index, segments, newest batches
 //!  entry    batches and after-images as bodies of frames
 //!  figures  what is measured, in the terms of the contract
@@ -29,6 +30,7 @@
 mod assay;
 pub mod audit;
 mod checkpoint;
+mod debt;
 mod drain;
 mod entry;
 mod feed;

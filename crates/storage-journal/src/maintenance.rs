@@ -184,15 +184,15 @@ impl Maintenance {
     /// The last of the segments that should be drained now.
     fn drainable(&self) -> Option<u64> {
         let (_, current) = self.segments.range()?;
-        let first = self.view.needed_from.load(Ordering::Relaxed);
-        let first = first.max(self.segments.range()?.0);
-        let sealed = usize::try_from(current.saturating_sub(first)).unwrap_or(usize::MAX);
-        if sealed <= self.policy.segments {
+        let sealed = self.view.waiting_segments();
+        let allowed = self.policy.segments as u64;
+        if sealed <= allowed {
             return None;
         }
         let applied = self.view.state().applied();
-        let count = sealed - self.policy.segments / 2;
-        let last = first + count as u64 - 1;
+        // What waits is let go of part by part, so that a drain that lags behind frees soon.
+        let count = (sealed - allowed / 2).min(2 * allowed);
+        let last = current - sealed + count - 1;
         // All its groups are applied.
         let next = self.segments.get(last + 1)?;
         (next.header.first_lsn <= applied + 1).then_some(last)
@@ -530,7 +530,9 @@ impl Pace {
             return;
         }
         self.bytes += bytes as u64;
-        if self.bytes < 1 << 20 {
+        // About ten milliseconds of work; nothing holds a server up that ends.
+        let portion = (self.bytes_per_second / 100).clamp(64 << 10, 1 << 20);
+        if self.bytes < portion || self.view.wake.is_ended() {
             return;
         }
         let busy = self.view.counters.pending_bytes.load(Ordering::Relaxed) > 0;

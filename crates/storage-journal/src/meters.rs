@@ -131,6 +131,8 @@ pub(crate) struct Meters {
     pub(crate) overlapped: AtomicU64,
     /// Groups that waited for more writes because syncs are slow.
     pub(crate) lingered: AtomicU64,
+    /// Groups after which data had to wait because too many segments wait for a drain.
+    pub(crate) paused: AtomicU64,
     /// Syncs that took unusually long.
     pub(crate) slow_syncs: AtomicU64,
     /// Writes refused because the disk is full.
@@ -171,6 +173,8 @@ pub struct Readings {
     pub overlapped_groups: u64,
     /// Groups that waited for more writes because syncs are slow.
     pub lingered_groups: u64,
+    /// Groups after which data had to wait because too many segments wait for a drain.
+    pub paused_groups: u64,
     /// Syncs that took unusually long.
     pub slow_syncs: u64,
     /// Writes refused because the disk is full.
@@ -209,6 +213,7 @@ impl Meters {
             sync_ns: self.syncs.read(),
             overlapped_groups: count(&self.overlapped),
             lingered_groups: count(&self.lingered),
+            paused_groups: count(&self.paused),
             slow_syncs: count(&self.slow_syncs),
             refused_full: count(&self.refused_full),
             refused_busy: count(&self.refused_busy),

@@ -15,6 +15,7 @@ use storage::memory::state::{Found, Hidden, Place, Run, State};
 use storage::memory::state_memory;
 use storage::{EngineStats, Figure, Health, LogId, Offset, ReadError, StoredBatch};
 
+use crate::debt::Allowance;
 use crate::entry;
 use crate::units::{Hits, Units};
 use crate::wal::{Clocks, Segments};
@@ -60,6 +61,8 @@ pub(crate) struct View {
     pub(crate) counters: Counters,
     /// Segments below this sequence are not needed.
     pub(crate) needed_from: AtomicU64,
+    /// How many segments may wait for a drain.
+    allowance: Allowance,
     /// Wakes the thread of maintenance.
     pub(crate) wake: Wake,
     started: (Instant, Clocks),
@@ -161,7 +164,7 @@ impl View {
     pub(crate) fn new(
         state: State<Spot>,
         (segments, units): (Segments, Units),
-        cache_bytes: usize,
+        (cache_bytes, allowance): (usize, Allowance),
         clocks: Clocks,
     ) -> Self {
         Self {
@@ -171,6 +174,7 @@ impl View {
             cache: Mutex::new(Cache::new(cache_bytes)),
             counters: Counters::default(),
             needed_from: AtomicU64::new(0),
+            allowance,
             wake: Wake::default(),
             started: (Instant::now(), clocks),
         }
@@ -182,6 +186,17 @@ impl View {
 
     pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State<Spot>> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Full segments that wait for a drain.
+    pub(crate) fn waiting_segments(&self) -> u64 {
+        let Some((oldest, current)) = self.segments.range() else { return 0 };
+        current.saturating_sub(oldest.max(self.needed_from.load(Ordering::Relaxed)))
+    }
+
+    /// How long data waits after a group with so many bytes of it.
+    pub(crate) fn pause(&self, bytes: usize) -> Duration {
+        self.allowance.pause(self.waiting_segments(), bytes)
     }
 
     /// Keeps the bytes of a new batch for the readers at the end of its log.
@@ -206,9 +221,17 @@ impl View {
             (state.changed_rows(), state.file_count(), state.memory_bytes())
         };
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).bytes;
+        let debt = self.allowance.debt(self.waiting_segments());
+        let debt_bytes = debt * self.allowance.segment_bytes;
         let figure = |name, about, value| Figure { name, about, value };
         vec![
             figure("wal_bytes", "Bytes of the log's segments.", counter(&self.counters.disk_bytes)),
+            figure(
+                "drain_debt_bytes",
+                "Bytes of segments beyond those that may wait for a drain: data is slowed down.",
+                debt_bytes as f64,
+            ),
+            figure("drain_debt_segments", "The same in segments.", debt as f64),
             figure("unit_bytes", "Bytes of resting files.", counter(&self.counters.unit_bytes)),
             figure("state_bytes", "Bytes of state tables.", counter(&self.counters.state_bytes)),
             state_memory(memory),
