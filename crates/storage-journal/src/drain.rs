@@ -143,7 +143,7 @@ pub(crate) fn write(
     stretches: &[Stretch],
     pace: &mut dyn FnMut(usize),
 ) -> io::Result<Written> {
-    let mut writer = UnitWriter::create(vfs, id, kind)?;
+    let mut writer = create(vfs, (id, kind))?;
     let result = stretches.iter().try_for_each(|stretch| {
         stretch.batches.iter().try_for_each(|batch| {
             let Some(bytes) = fetch(view, batch)? else { return Ok(()) };
@@ -160,6 +160,11 @@ pub(crate) fn write(
         })
     });
     finish(vfs.as_ref(), (id, kind), result.map(|()| writer))
+}
+
+/// Begins a unit, or leaves nothing of it.
+pub(crate) fn create(vfs: &Arc<dyn Vfs>, (id, kind): (FileId, Kind)) -> io::Result<UnitWriter> {
+    UnitWriter::create(vfs, id, kind).inspect_err(|_| remove(vfs.as_ref(), id, kind))
 }
 
 /// Finishes a unit, or removes what there is of it.

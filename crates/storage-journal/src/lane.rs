@@ -210,7 +210,9 @@ impl Lane {
 
     /// Lets what needs space wait outside while there is none.
     fn admit(&mut self, mut batch: Batch) -> Batch {
-        if self.signals.pressure.health() == Health::Good || !batch.has_data() {
+        let is_given_up = self.wal.pool.reserve.is_given_up();
+        let good = self.signals.pressure.health() == Health::Good && !is_given_up;
+        if good || !batch.has_data() {
             return batch;
         }
         let now = Instant::now();
@@ -279,7 +281,7 @@ impl Lane {
         let error = match self.write(&mut flight.group, claim) {
             Ok(placed) => {
                 flight.placed = Some(placed);
-                if has_data {
+                if has_data && !self.wal.pool.reserve.is_given_up() {
                     self.signals.pressure.relieve(self.clocks().wall_ms);
                 }
                 return Ok(());
@@ -551,11 +553,12 @@ impl Lane {
         self.view.counters.poisoned.store(true, Ordering::Relaxed);
     }
 
-    /// Tries whether there is space again: for the reserve first, then for data.
+    /// Tries whether there is space again: for what frees first, then for data.
     fn regain(&mut self) -> bool {
         self.retry_at = Some(Instant::now() + self.options.full_retry_interval);
         self.land();
-        if self.wal.poisoned() {
+        // What maintenance needs to free space is not for data.
+        if self.wal.poisoned() || self.wal.pool.reserve.is_given_up() {
             return false;
         }
         let found = self.wal.pool.restore_reserve().map_err(WriteError::Refused);

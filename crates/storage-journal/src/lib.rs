@@ -17,6 +17,7 @@
 //!  segment  a file of groups behind a header that links it to its predecessor
 //!  wal      the chain of segments: append, sync, roll, read
 //!  pool     free segment files, zero-filled or used before; keeper fills them beside the lane
+//!  reserve  space for what frees space
 //!  recovery what of the chain exists after a crash
 //!  manifest which of the files that rest exist
 //!  rest     files that hold what has left the chain
@@ -55,11 +56,13 @@ mod pressure;
 pub mod random;
 pub mod recovery;
 mod replay;
+mod reserve;
 pub mod rest;
 mod rows;
 pub mod segment;
 pub mod sim;
 mod syncer;
+mod throttle;
 mod units;
 pub mod vfs;
 mod view;

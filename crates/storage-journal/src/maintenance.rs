@@ -9,6 +9,10 @@
 //!
 //! The edit is the moment that counts (storage rule 4): before it a start finds the old files and
 //! the segments, after it the new ones. Files that no manifest names are removed by the next start.
+//!
+//! What frees space must go on where there is none: then the [reserve](crate::reserve) is given up
+//! for it, and is back before anything new is stored. A file that finds no space is discarded,
+//! nothing else.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,13 +21,19 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
+use storage::Health;
 
 use crate::checkpoint::Checkpoint;
 use crate::drain::{self, Written};
+use crate::lane::Signals;
 use crate::manifest::{ApplyError, Content, Edit, Manifest, UnitFile, UnitKind};
 use crate::merge::{self, Present};
+use crate::pool::Pool;
+use crate::reserve::Need;
+use crate::rest::unit::Kind;
 use crate::rest::{FileId, table, unit};
-use crate::vfs::Vfs;
+use crate::throttle::Throttle;
+use crate::vfs::{self, Vfs};
 use crate::view::{Counters, View};
 use crate::wal::Segments;
 
@@ -44,6 +54,8 @@ pub(crate) struct Policy {
 
 /// Units of their own that one drain makes, at most.
 const HOT_MAX: usize = 64;
+/// Files are made fewer again this long after there was no space for that.
+const TIERS_RETRY: Duration = Duration::from_secs(60);
 /// A unit of which less than this is needed is written anew.
 const NEEDED_PERCENT_MIN: u64 = 50;
 
@@ -56,8 +68,10 @@ pub(crate) struct Maintenance {
     vfs: Arc<dyn Vfs>,
     view: Arc<View>,
     segments: Segments,
+    pool: Arc<Pool>,
+    signals: Arc<Signals>,
     policy: Policy,
-    /// Made with the first resting file.
+    /// Made once the log is in real use.
     manifest: Option<Manifest>,
     folder: [u8; 16],
     checkpoint: Checkpoint,
@@ -76,8 +90,14 @@ pub(crate) struct Maintenance {
     touched: HashSet<FileId>,
     /// Nothing more is done until the next start.
     failed: bool,
-    /// Not before this, after the disk was full.
+    /// Not before this, after something has failed.
     not_before: Option<Instant>,
+    /// Nothing is merged for its size before this, after the disk was full.
+    no_tiers_before: Option<Instant>,
+    /// What is done now only makes files fewer: it is not worth the reserve.
+    optional: bool,
+    /// It was told that steps fail.
+    told: bool,
 }
 
 /// Why a step was not done.
@@ -94,6 +114,21 @@ enum Failed {
     Lane,
 }
 
+impl Failed {
+    /// There was no space, and nothing of it was done.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Disk(error) | Self::Manifest(ApplyError::NotWritten(error)) => {
+                vfs::is_full(error)
+            }
+            Self::Manifest(
+                ApplyError::Refused(_) | ApplyError::SyncFailed(_) | ApplyError::Poisoned,
+            )
+            | Self::Lane => false,
+        }
+    }
+}
+
 /// What the manifest and its files say at a start.
 #[derive(Debug)]
 pub(crate) struct Rested {
@@ -105,7 +140,7 @@ impl Maintenance {
     pub(crate) fn new(
         vfs: Arc<dyn Vfs>,
         view: Arc<View>,
-        segments: Segments,
+        (segments, pool, signals): (Segments, Arc<Pool>, Arc<Signals>),
         policy: Policy,
         (rested, folder): (Rested, [u8; 16]),
     ) -> Self {
@@ -116,6 +151,8 @@ impl Maintenance {
             vfs,
             view,
             segments,
+            pool,
+            signals,
             policy,
             manifest: rested.manifest,
             folder,
@@ -129,6 +166,9 @@ impl Maintenance {
             touched: HashSet::new(),
             failed: false,
             not_before: None,
+            no_tiers_before: None,
+            optional: false,
+            told: false,
         }
     }
 
@@ -138,16 +178,75 @@ impl Maintenance {
             return false;
         }
         self.not_before = None;
-        match self.next_step(settle) {
-            Ok(did) => did,
-            Err(error) => {
-                self.give_up_or_wait(&error);
-                false
-            }
+        let mut done = self.next_step(settle);
+        if let Err(error) = &done
+            && error.is_full()
+            && self.takes_reserve(error)
+        {
+            done = self.next_step(settle);
         }
+        if let Ok(false) = done {
+            done = self.prepare().map(|()| false);
+        }
+        self.told &= done.is_err();
+        done.unwrap_or_else(|error| {
+            self.give_up_or_wait(&error);
+            false
+        })
+    }
+
+    /// Whether there is a reserve to go on with.
+    fn takes_reserve(&mut self, error: &Failed) -> bool {
+        if self.optional {
+            self.no_tiers_before = Some(Instant::now() + TIERS_RETRY);
+            return false;
+        }
+        let given = self.pool.give_way();
+        if given {
+            tracing::info!(%error, "the reserve is used to free space");
+            let wall_ms = self.view.clocks().wall_ms;
+            self.signals.pressure.fill(&io::ErrorKind::StorageFull.into(), wall_ms);
+            self.note_reserve();
+        }
+        given
+    }
+
+    /// Nothing is to be done now: gets ready for when there is no space.
+    fn prepare(&mut self) -> Result<(), Failed> {
+        if !self.pool.is_wanted() {
+            return Ok(());
+        }
+        if self.pool.reserve.is_given_up() {
+            if let Err(error) = self.pool.reserve.restore() {
+                tracing::debug!(%error, "no space yet for the reserve");
+            }
+            self.note_reserve();
+            return Ok(());
+        }
+        if self.manifest.is_none() {
+            self.start_boot()?;
+        }
+        let units = self.manifest.as_ref().map(|manifest| &manifest.content().units);
+        let largest = units.into_iter().flatten().map(|(_, unit)| unit.bytes).max();
+        let need = Need {
+            drain: self.policy.segments as u64 * self.view.segment_bytes(),
+            unit: largest.unwrap_or_default(),
+            state: self.view.counters.state_bytes.load(Ordering::Relaxed),
+        };
+        if let Err(error) = self.pool.reserve.suit(need) {
+            tracing::debug!(%error, "no space for a reserve");
+        }
+        self.note_reserve();
+        Ok(())
+    }
+
+    fn note_reserve(&self) {
+        let bytes = self.pool.reserve.bytes();
+        self.view.counters.reserve_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn next_step(&mut self, settle: Settle<'_>) -> Result<bool, Failed> {
+        self.optional = false;
         if let Some(last) = self.drainable() {
             self.drain(last, settle)?;
             return Ok(true);
@@ -176,7 +275,9 @@ impl Maintenance {
                  again"
             );
         } else {
-            tracing::warn!(%error, "resting files could not be written; tried again in a while");
+            if !std::mem::replace(&mut self.told, true) {
+                tracing::warn!(%error, "resting files could not be written; tried again and again");
+            }
             self.not_before = Some(Instant::now() + self.policy.retry);
         }
     }
@@ -186,12 +287,15 @@ impl Maintenance {
         let (_, current) = self.segments.range()?;
         let sealed = self.view.waiting_segments();
         let allowed = self.policy.segments as u64;
-        if sealed <= allowed {
+        // Without space every segment may be worth something.
+        let full = self.signals.pressure.health() == Health::Full;
+        if sealed <= allowed && !(full && sealed > 0) {
             return None;
         }
         let applied = self.view.state().applied();
         // What waits is let go of part by part, so that a drain that lags behind frees soon.
-        let count = (sealed - allowed / 2).min(2 * allowed);
+        let kept = if full { 0 } else { allowed / 2 };
+        let count = (sealed - kept).min(2 * allowed);
         let last = current - sealed + count - 1;
         // All its groups are applied.
         let next = self.segments.get(last + 1)?;
@@ -203,7 +307,7 @@ impl Maintenance {
         let stretches = drain::stretches(&self.view, home);
         let units = drain::divide(stretches, (self.policy.hot_bytes, HOT_MAX), drain::measure);
         let mut written = Vec::new();
-        let mut pace = Pace::new(self.policy.bytes_per_second, &self.view);
+        let mut pace = Throttle::new(self.policy.bytes_per_second, &self.view);
         for (kind, stretches) in units {
             let id = self.next_id()?;
             let both = (&self.vfs, self.view.as_ref());
@@ -293,9 +397,14 @@ impl Maintenance {
         };
         let old: Vec<FileId> = self.checkpoint.files().iter().map(|file| file.id).collect();
         let (checkpoint, spent) = self.checkpoint.with(self.vfs.as_ref(), rows, next_id)?;
-        self.vfs.fsync_dir("")?;
         let files = checkpoint.files();
         let kept = |id: &FileId| files.iter().any(|file| file.id == *id);
+        let new = files.iter().map(|file| file.id).chain(spent.iter().copied());
+        let new: Vec<FileId> = new.filter(|id| !old.contains(id)).collect();
+        if let Err(error) = self.vfs.fsync_dir("") {
+            self.remove_tables(&new);
+            return Err(error.into());
+        }
         let gone: Vec<FileId> = old.into_iter().chain(spent).filter(|id| !kept(id)).collect();
         let manifest = self.manifest.as_mut().ok_or(Failed::Lane)?;
         let listed = &manifest.content().units;
@@ -317,30 +426,47 @@ impl Maintenance {
             wal_oldest,
             boot: None,
         };
-        manifest.apply(&edit)?;
-        note_bytes(manifest.content(), &self.view.counters);
-        if let Some(newest) = files.last() {
-            Counters::add(&self.view.counters.rested_bytes, newest.bytes);
-        }
-        Counters::add(&self.view.counters.checkpoints, 1);
-        self.checkpoint = checkpoint;
-        self.unlisted.clear();
-        self.dead.clear();
-        for (id, kind) in kinds {
-            self.view.units.remove(id);
-            drain::remove(self.vfs.as_ref(), id, kind);
-        }
-        for id in gone {
-            if let Err(error) = self.vfs.remove(&table::name(id)) {
-                tracing::warn!(%error, %id, "a state table could not be removed");
+        if let Err(error) = manifest.apply(&edit) {
+            if matches!(error, ApplyError::Refused(_) | ApplyError::NotWritten(_)) {
+                self.remove_tables(&new);
             }
+            return Err(error.into());
         }
+        self.checkpoint = checkpoint;
+        self.saved(&kinds, &gone);
         if let Some(oldest) = wal_oldest {
             self.view.needed_from.store(oldest, Ordering::Release);
             let home = u32::try_from(oldest - 1).unwrap_or(u32::MAX);
             self.view.state_mut().forget_homes(home);
         }
         Ok(())
+    }
+
+    /// The manifest has taken an edit: what it does not name any more goes.
+    fn saved(&mut self, units: &[(FileId, Kind)], tables: &[FileId]) {
+        if let Some(manifest) = &self.manifest {
+            note_bytes(manifest.content(), &self.view.counters);
+        }
+        let files = self.checkpoint.files();
+        if let Some(newest) = files.last() {
+            Counters::add(&self.view.counters.rested_bytes, newest.bytes);
+        }
+        Counters::add(&self.view.counters.checkpoints, 1);
+        self.unlisted.clear();
+        self.dead.clear();
+        for (id, kind) in units {
+            self.view.units.remove(*id);
+            drain::remove(self.vfs.as_ref(), *id, *kind);
+        }
+        self.remove_tables(tables);
+    }
+
+    fn remove_tables(&self, ids: &[FileId]) {
+        for id in ids {
+            if let Err(error) = self.vfs.remove(&table::name(*id)) {
+                tracing::warn!(%error, %id, "a state table could not be removed");
+            }
+        }
     }
 
     /// Units that are worth a merge.
@@ -367,8 +493,13 @@ impl Maintenance {
                 }
             }
         }
+        let full = self.pool.reserve.is_given_up();
+        if full || self.no_tiers_before.is_some_and(|time| Instant::now() < time) {
+            return Ok(None);
+        }
         let mut units = units;
         units.retain(|unit| !self.apart.contains(&unit.id));
+        self.optional = true;
         Ok(merge::tier(&units))
     }
 
@@ -385,7 +516,7 @@ impl Maintenance {
             return Ok(());
         }
         let mut written = Vec::new();
-        let mut pace = Pace::new(self.policy.bytes_per_second, &self.view);
+        let mut pace = Throttle::new(self.policy.bytes_per_second, &self.view);
         for (kind, sources) in parts {
             let id = self.next_id()?;
             let both = (&self.vfs, self.view.as_ref());
@@ -510,36 +641,4 @@ fn note_bytes(content: &Content, counters: &Counters) {
     counters.unit_bytes.store(units.map(|unit| unit.bytes).sum(), Ordering::Relaxed);
     counters.hot_unit_bytes.store(hot.map(|unit| unit.bytes).sum(), Ordering::Relaxed);
     counters.state_bytes.store(state, Ordering::Relaxed);
-}
-
-/// Spreads copying over time and leaves the disk to commits.
-struct Pace {
-    bytes_per_second: u64,
-    view: Arc<View>,
-    since: Instant,
-    bytes: u64,
-}
-
-impl Pace {
-    fn new(bytes_per_second: u64, view: &Arc<View>) -> Self {
-        Self { bytes_per_second, view: view.clone(), since: Instant::now(), bytes: 0 }
-    }
-
-    fn take(&mut self, bytes: usize) {
-        if self.bytes_per_second == 0 {
-            return;
-        }
-        self.bytes += bytes as u64;
-        // About ten milliseconds of work; nothing holds a server up that ends.
-        let portion = (self.bytes_per_second / 100).clamp(64 << 10, 1 << 20);
-        if self.bytes < portion || self.view.wake.is_ended() {
-            return;
-        }
-        let busy = self.view.counters.pending_bytes.load(Ordering::Relaxed) > 0;
-        let rate = if busy { self.bytes_per_second / 2 } else { self.bytes_per_second };
-        let due = Duration::from_secs_f64(self.bytes as f64 / rate.max(1) as f64);
-        std::thread::sleep(due.saturating_sub(self.since.elapsed()));
-        self.since = Instant::now();
-        self.bytes = 0;
-    }
 }

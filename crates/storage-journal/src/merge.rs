@@ -15,7 +15,7 @@ use storage::{LogId, Offset, batch};
 
 use crate::drain::{self, Written};
 use crate::rest::FileId;
-use crate::rest::unit::{Entry, Kind, Rested, UnitWriter};
+use crate::rest::unit::{Entry, Kind, Rested};
 use crate::vfs::Vfs;
 use crate::view::View;
 
@@ -130,7 +130,7 @@ pub(crate) fn write(
     sources: &[Source],
     pace: &mut dyn FnMut(usize),
 ) -> io::Result<Option<Written>> {
-    let mut writer = UnitWriter::create(vfs, id, kind)?;
+    let mut writer = drain::create(vfs, (id, kind))?;
     let mut pushed = false;
     let result = sources.iter().try_for_each(|source| {
         source.runs.iter().try_for_each(|run| {

@@ -144,9 +144,9 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, options: &Options) -> Result<Opened, OpenE
     let mut uuids = Random::new(options.seed ^ 1 << 77);
     let folder = content.as_ref().map_or_else(|| uuids.uuid(), |content| content.folder);
     let rested = Rested { manifest, checkpoint };
-    let segments = lane.segments();
+    let lane_side = (lane.segments(), lane.pool(), lane.signals());
     let policy = options.maintenance();
-    let maintenance = Maintenance::new(vfs, view.clone(), segments, policy, (rested, folder));
+    let maintenance = Maintenance::new(vfs, view.clone(), lane_side, policy, (rested, folder));
     Ok(Opened { lane, view, maintenance, lock })
 }
 

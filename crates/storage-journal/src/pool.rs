@@ -9,13 +9,15 @@
 //! Syncs of a file whose blocks were written before move no metadata, which makes them much
 //! cheaper. The work is done in steps beside the lane, by a thread or by whoever calls
 //! [`Pool::step`]; the lane only takes what is ready and never waits. The last two files are for
-//! groups that free space (storage rule 7); the log's data does not get them.
+//! groups that free space (storage rule 7); the log's data does not get them. While the reserve of
+//! maintenance is given up there are no others.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::reserve::Reserve;
 use crate::segment::{self, Segment};
 use crate::vfs::{self, Vfs, VfsFile};
 
@@ -74,6 +76,8 @@ pub(crate) struct Pool {
     sizes: Sizes,
     shelf: Mutex<Shelf>,
     wake: Condvar,
+    /// Space for maintenance.
+    pub(crate) reserve: Reserve,
     /// Groups written so far: zeroing slows down while it grows.
     pub(crate) groups: AtomicU64,
     /// Zeros are being written now.
@@ -117,6 +121,7 @@ impl Pool {
         }
         shelf.wanted = !shelf.free.is_empty();
         let pool = Self {
+            reserve: Reserve::open(vfs.clone()),
             vfs,
             sizes,
             shelf: Mutex::new(shelf),
@@ -186,6 +191,26 @@ impl Pool {
         }
     }
 
+    /// Whether the log has seen real use.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.shelf().wanted
+    }
+
+    /// Gives the reserve up, and the files that are not for groups which free; false when there is
+    /// no reserve.
+    pub(crate) fn give_way(&self) -> bool {
+        let given = self.reserve.give_up();
+        if given {
+            self.tell(&mut self.shelf());
+        }
+        given
+    }
+
+    /// Files that may be in it now.
+    fn most(&self) -> usize {
+        if self.reserve.is_given_up() { RESERVE } else { self.sizes.most() }
+    }
+
     fn tell(&self, shelf: &mut Shelf) {
         shelf.news = true;
         self.wake.notify_one();
@@ -222,7 +247,17 @@ impl Pool {
             self.recycle(segment);
             return Step::Done;
         }
+        let surplus = {
+            let most = self.most();
+            let mut shelf = self.shelf();
+            if shelf.free.len() > most { shelf.free.pop() } else { None }
+        };
+        if let Some(free) = surplus {
+            self.discard(free);
+            return Step::Done;
+        }
         let now = Instant::now();
+        let most = self.most();
         let (missing, unfilled) = {
             let mut shelf = self.shelf();
             if !shelf.wanted || shelf.closed {
@@ -236,7 +271,7 @@ impl Pool {
             let wanted = self.sizes.rewrites && filled < self.sizes.spare;
             let unfilled = shelf.free.iter().position(|free| !self.sizes.is_filled(free));
             let unfilled = unfilled.filter(|_| wanted && shelf.free.len() > RESERVE);
-            let more = shelf.free.len() < self.sizes.most() && !shelf.recycling;
+            let more = shelf.free.len() < most && !shelf.recycling;
             let missing = shelf.free.len() < RESERVE || unfilled.is_none() && more;
             (missing, unfilled.filter(|_| !missing).map(|index| shelf.free.swap_remove(index)))
         };
@@ -314,7 +349,7 @@ impl Pool {
     fn recycle(&self, segment: Arc<Segment>) {
         let name = segment::name(segment.header.sequence);
         let (length, filled) = (segment.length(), segment.filled());
-        let room = self.len() < self.sizes.most();
+        let room = self.len() < self.most();
         let useful = self.sizes.rewrites && self.sizes.fits(length);
         // Whoever still reads the segment keeps its file; the new header must not reach them.
         let alone = Arc::into_inner(segment);

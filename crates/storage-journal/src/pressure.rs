@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 
 use storage::Health;
 
+use crate::vfs;
+
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(crate) struct Pressure {
@@ -43,7 +45,7 @@ impl Pressure {
         if !self.change(1, wall_ms) {
             return;
         }
-        if is_full(error) {
+        if vfs::is_full(error) {
             tracing::error!(
                 %error,
                 "no space left for the data folder: nothing new is stored until there is; remove \
@@ -84,10 +86,6 @@ impl Pressure {
             );
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 #[cfg(test)]

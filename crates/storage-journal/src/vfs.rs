@@ -169,6 +169,19 @@ pub fn write_counted(
     Ok(())
 }
 
+/// Removes a file unless there is none.
+pub(crate) fn remove_if_there(vfs: &dyn Vfs, name: &str) -> io::Result<()> {
+    match vfs.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// Whether an operation has failed for want of space.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Reads until `buffer` is full or the file ends, and says how much it read.
 ///
 /// # Errors

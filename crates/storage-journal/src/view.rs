@@ -126,6 +126,8 @@ pub(crate) struct Counters {
     pub(crate) state_bytes: AtomicU64,
     /// Written to units and state tables.
     pub(crate) rested_bytes: AtomicU64,
+    /// Kept for maintenance.
+    pub(crate) reserve_bytes: AtomicU64,
     pub(crate) drains: AtomicU64,
     pub(crate) merges: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
@@ -146,10 +148,16 @@ impl Counters {
             written_bytes: read(&self.written_bytes),
             padding_bytes: read(&self.padding_bytes),
             rested_bytes: read(&self.rested_bytes),
-            disk_bytes: [&self.disk_bytes, &self.pool_bytes, &self.unit_bytes, &self.state_bytes]
-                .into_iter()
-                .map(read)
-                .sum(),
+            disk_bytes: [
+                &self.disk_bytes,
+                &self.pool_bytes,
+                &self.unit_bytes,
+                &self.state_bytes,
+                &self.reserve_bytes,
+            ]
+            .into_iter()
+            .map(read)
+            .sum(),
             pending_bytes: read(&self.pending_bytes),
             health: match self.poisoned.load(Ordering::Relaxed) {
                 true => Health::Poisoned,
@@ -194,6 +202,11 @@ impl View {
         current.saturating_sub(oldest.max(self.needed_from.load(Ordering::Relaxed)))
     }
 
+    /// Length of a segment.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.allowance.segment_bytes
+    }
+
     /// How long data waits after a group with so many bytes of it.
     pub(crate) fn pause(&self, bytes: usize) -> Duration {
         self.allowance.pause(self.waiting_segments(), bytes)
@@ -232,6 +245,11 @@ impl View {
                 debt_bytes as f64,
             ),
             figure("drain_debt_segments", "The same in segments.", debt as f64),
+            figure(
+                "reserve_bytes",
+                "Bytes kept for draining, merging and checkpoints on a full disk.",
+                counter(&self.counters.reserve_bytes),
+            ),
             figure("unit_bytes", "Bytes of resting files.", counter(&self.counters.unit_bytes)),
             figure("state_bytes", "Bytes of state tables.", counter(&self.counters.state_bytes)),
             state_memory(memory),

@@ -44,7 +44,7 @@ pub(super) fn replace(vfs: &dyn Vfs, header: Header, content: &Content) -> Resul
     let done = write(vfs, header, content).and_then(|fresh| point_to(vfs, &header).map(|()| fresh));
     if let Err(Failed::Write(_)) = done {
         for name in [layout::name_new(header.number), layout::name(header.number)] {
-            if let Err(error) = remove_if_there(vfs, &name) {
+            if let Err(error) = vfs::remove_if_there(vfs, &name) {
                 tracing::warn!(%name, %error, "an unfinished manifest stays until the next start");
             }
         }
@@ -90,7 +90,7 @@ fn write_unfinished(
     bytes: &[u8],
     length: u64,
 ) -> Result<Arc<dyn VfsFile>, Failed> {
-    remove_if_there(vfs, name).map_err(Failed::Write)?;
+    vfs::remove_if_there(vfs, name).map_err(Failed::Write)?;
     let file = vfs.create(name).map_err(Failed::Write)?;
     let written = file
         .allocate(length)
@@ -107,13 +107,5 @@ fn write_unfinished(
 
 /// A sync may be the first to find the disk full. The file is given up then, so nothing is lost.
 fn of_unfinished(error: io::Error) -> Failed {
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    if full { Failed::Write(error) } else { Failed::Sync(error) }
-}
-
-fn remove_if_there(vfs: &dyn Vfs, name: &str) -> io::Result<()> {
-    match vfs.remove(name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
+    if vfs::is_full(&error) { Failed::Write(error) } else { Failed::Sync(error) }
 }

@@ -104,6 +104,13 @@ pub(crate) struct History {
     pub(crate) background: Background,
 }
 
+/// A figure of the engine.
+pub(crate) fn figure(journal: &Journal, name: &str) -> u64 {
+    let figures = journal.stats().figures;
+    let found = figures.iter().find(|figure| figure.name == name);
+    found.expect("the engine has it").value as u64
+}
+
 /// What was done in the background.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Background {
@@ -115,15 +122,10 @@ pub(crate) struct Background {
 impl Background {
     /// What this process has done.
     pub(crate) fn of(journal: &Journal) -> Self {
-        let figures = journal.stats().figures;
-        let figure = |name| {
-            let found = figures.iter().find(|figure| figure.name == name);
-            found.expect("the engine counts it").value as u64
-        };
         Self {
-            drains: figure("drains_total"),
-            merges: figure("merges_total"),
-            checkpoints: figure("checkpoints_total"),
+            drains: figure(journal, "drains_total"),
+            merges: figure(journal, "merges_total"),
+            checkpoints: figure(journal, "checkpoints_total"),
         }
     }
 

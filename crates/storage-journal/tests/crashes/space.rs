@@ -1,10 +1,10 @@
 //! No space, no writing, no folder: what is refused is refused as a whole, and service resumes.
 
-use storage::{Engine, LogId, Mode, Write};
+use storage::{Engine, Health, LogId, Mode, Op, Write};
 use storage_journal::OpenError;
 use storage_journal::sim::{CrashModel, Fault};
 
-use crate::history::History;
+use crate::history::{History, figure, maintain};
 use crate::oracle::Verdict;
 use crate::writes::{create, durable, freeing, put, record};
 
@@ -95,6 +95,106 @@ fn a_full_disk_stays_readable_and_takes_everything_again_when_there_is_space() {
         history.sim.set_capacity(None);
         for write in all() {
             assert_eq!(history.submit(vec![write]), Ok(Verdict::Done));
+        }
+        history.finish().expect("as it was left");
+    }
+}
+
+/// As [`prepared`], in real use: much that was deleted waits to be drained, merged and forgotten.
+fn used(seed: u64) -> History {
+    let mut history = prepared(seed);
+    history.start().expect("good");
+    for round in 0..4 {
+        for byte in 0..40 {
+            let one = durable([record(LOG, (byte, 3_000), &[])]);
+            assert_eq!(history.submit(vec![one]), Ok(Verdict::Done));
+        }
+        let end = history.journal().expect("runs").bounds(LOG).expect("exists").end;
+        let ranges = vec![end - 30..end - 10];
+        let delete = durable([Op::Delete { log: LOG, ranges }]);
+        assert_eq!(history.submit(vec![delete]), Ok(Verdict::Done));
+        // Behind the last of these there is something to do.
+        for _ in 0..if round == 3 { 0 } else { 20 } {
+            maintain(history.journal().expect("runs"));
+        }
+    }
+    assert!(history.sim.contents("maintenance.reserve").is_some(), "the log is in use");
+    history.end(CrashModel::Kill);
+    history
+}
+
+fn rest(history: &History) {
+    let journal = history.journal().expect("runs");
+    for _ in 0..100 {
+        maintain(journal);
+    }
+}
+
+#[test]
+fn maintenance_that_finds_no_space_at_any_call_takes_the_reserve_and_brings_it_back() {
+    let used = used(3);
+    let mut given_up = 0;
+    for at in 0..1_000 {
+        let mut history = used.fork(at);
+        history.start().expect("space");
+        let full = history.sim.counts().full;
+        history.sim.inject(Fault::NoSpace, at);
+        let mut steps = 0;
+        while history.sim.counts().full == full && steps < 100 {
+            maintain(history.journal().expect("runs"));
+            steps += 1;
+        }
+        if steps == 100 {
+            assert!(at > 30, "there is much to write");
+            assert!(given_up > 10, "the reserve was needed {given_up} times");
+            return;
+        }
+        let journal = history.journal().expect("runs");
+        let (health, _) = journal.health();
+        assert_eq!(figure(journal, "reserve_bytes") == 0, health == Health::Full);
+        if health == Health::Full {
+            given_up += 1;
+            let data = durable([record(LOG, (1, 100), &[])]);
+            assert_eq!(history.submit(vec![data]), Ok(Verdict::Full), "that space is not for it");
+        }
+        for write in freeing(LOG, QUEUE) {
+            assert_eq!(history.submit(vec![write]), Ok(Verdict::Done), "what frees goes on");
+        }
+        rest(&history);
+        assert!(figure(history.journal().expect("runs"), "reserve_bytes") > 0, "it is back");
+        for write in all() {
+            assert_eq!(history.submit(vec![write]), Ok(Verdict::Done));
+        }
+        history.finish().expect("as it was left");
+    }
+    panic!("it writes without end");
+}
+
+#[test]
+fn a_full_disk_serves_again_once_enough_was_settled_and_trimmed() {
+    for seed in 0..10 {
+        let mut history = used(seed);
+        history.start().expect("good");
+        rest(&history);
+        history.sim.set_capacity(Some(history.sim.taken_bytes() + (128 << 10)));
+        let mut written = 0;
+        while history.submit(vec![durable([record(LOG, (8, 3_000), &[])])]) == Ok(Verdict::Done) {
+            maintain(history.journal().expect("runs"));
+            written += 1;
+            assert!(written < 1_000, "there is no space for that");
+        }
+        rest(&history);
+        for write in freeing(LOG, QUEUE) {
+            assert_eq!(history.submit(vec![write]), Ok(Verdict::Done), "what frees goes on");
+        }
+        let end = history.journal().expect("runs").bounds(LOG).expect("exists").end;
+        let places = (0..10).collect();
+        let ops = [Op::Trim { log: LOG, first: end }, Op::Settle { queue: QUEUE, places }];
+        assert_eq!(history.submit(vec![durable(ops)]), Ok(Verdict::Done));
+        rest(&history);
+        for _ in 0..20 {
+            let data = durable([record(LOG, (9, 3_000), &[])]);
+            assert_eq!(history.submit(vec![data]), Ok(Verdict::Done), "there is space again");
         }
         history.finish().expect("as it was left");
     }
