@@ -100,6 +100,41 @@ pub struct Manifest {
     poisoned: bool,
 }
 
+/// A manifest that was read. What it says holds, and nothing may be built on it before the folder
+/// is synced: until then a loss of power may bring an older one back.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    manifest: Manifest,
+    /// A witness tells of its last edit.
+    witnessed: bool,
+    /// The process that wrote it had synced the folder.
+    proven: bool,
+}
+
+impl Opening {
+    /// What it says.
+    pub(crate) fn content(&self) -> &Content {
+        &self.manifest.content
+    }
+
+    /// The folder is synced: removes manifests that are not valid any more.
+    pub(crate) fn finish(self) -> Result<Manifest, OpenError> {
+        let Self { mut manifest, witnessed, .. } = self;
+        let number = manifest.header.number;
+        let next = reading::remove_others(manifest.vfs.as_ref(), Some(number));
+        manifest.next_file = next.map_err(failed(""))?;
+        if !witnessed {
+            manifest.note_acknowledged();
+        }
+        Ok(manifest)
+    }
+}
+
+fn failed(name: &str) -> impl FnOnce(io::Error) -> OpenError {
+    let name = name.to_owned();
+    move |source| OpenError::Io { name, source }
+}
+
 /// Why an edit was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -121,41 +156,47 @@ pub enum ApplyError {
 
 impl Manifest {
     /// Opens the manifest of a folder and proves its tail; `None` only in a folder that has
-    /// neither `CURRENT` nor a manifest.
+    /// neither `CURRENT` nor a manifest, or whose first manifest was cut short by a crash before
+    /// it named anything.
     ///
-    /// A creation that a crash has cut short is finished. Manifests that are not valid any more
-    /// are removed.
+    /// Manifests that are not valid any more are removed.
     ///
     /// # Errors
     ///
     /// [`OpenError`] when something is missing, damaged or too new: never a fresh start.
     pub fn open(vfs: Arc<dyn Vfs>) -> Result<Option<(Self, Content)>, OpenError> {
-        let failed = |name: &str| {
-            let name = name.to_owned();
-            move |source| OpenError::Io { name, source }
-        };
-        let (log, named) = match reading::find(vfs.as_ref())? {
-            Found::Nothing => return Ok(None),
-            Found::Unnamed(log) => (log, false),
-            Found::Named(log) => (log, true),
-        };
-        let name = layout::name(log.header.number);
-        log.prove(vfs.as_ref()).map_err(failed(&name))?;
-        if !named {
-            replace::point_to(vfs.as_ref(), &log.header)
-                .map_err(|error| failed(layout::CURRENT)(error.into()))?;
+        let Some(opening) = Self::begin(vfs.clone())? else { return Ok(None) };
+        if !opening.proven {
+            vfs.fsync_dir("").map_err(failed(""))?;
         }
-        let next_file =
-            reading::remove_others(vfs.as_ref(), log.header.number).map_err(failed(""))?;
-        let length = log.file.length().map_err(failed(&name))?;
-        let witnessed = log.witness + 1 == log.next;
-        let mut manifest = Self::of_log(vfs, log, length);
-        manifest.next_file = next_file;
-        if !witnessed {
-            manifest.note_acknowledged();
-        }
+        let manifest = opening.finish()?;
         let content = manifest.content.clone();
         Ok(Some((manifest, content)))
+    }
+
+    /// The first half of [`Self::open`], for a start that syncs the folder anyway: at most one
+    /// sync.
+    pub(crate) fn begin(vfs: Arc<dyn Vfs>) -> Result<Option<Opening>, OpenError> {
+        let log = match reading::find(vfs.as_ref())? {
+            Found::Nothing => return Ok(None),
+            Found::Unnamed(log) if log.content == Content::new(log.header.folder) => {
+                reading::remove_others(vfs.as_ref(), None).map_err(failed(""))?;
+                return Ok(None);
+            }
+            Found::Unnamed(log) => {
+                let name = layout::name(log.header.number);
+                log.prove().and_then(|_| vfs.fsync_dir("")).map_err(failed(&name))?;
+                replace::point_to(vfs.as_ref(), &log.header)
+                    .map_err(|error| failed(layout::CURRENT)(error.into()))?;
+                log
+            }
+            Found::Named(log) => log,
+        };
+        let name = layout::name(log.header.number);
+        let proven = log.prove().map_err(failed(&name))?;
+        let length = log.file.length().map_err(failed(&name))?;
+        let witnessed = log.witness + 1 == log.next;
+        Ok(Some(Opening { manifest: Self::of_log(vfs, log, length), witnessed, proven }))
     }
 
     /// Makes the first manifest of a folder.

@@ -122,7 +122,8 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, options: &Options) -> Result<Opened, OpenE
             OpenError::NotWritable(error)
         }
     })?;
-    let (manifest, content) = Manifest::open(vfs.clone()).map_err(OpenError::Manifest)?.unzip();
+    let opening = Manifest::begin(vfs.clone()).map_err(OpenError::Manifest)?;
+    let content = opening.as_ref().map(|opening| opening.content().clone());
     let mut state = State::new();
     let mut checkpoint = Checkpoint::default();
     let units = Units::new(vfs.clone(), options.index_bytes);
@@ -140,6 +141,9 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, options: &Options) -> Result<Opened, OpenE
     }
     let known = content.as_ref().map_or((0, 0), |content| (content.wal_oldest, content.lsn));
     let (lane, view) = Lane::open(vfs.clone(), options, (state, units), known).map_err(refused)?;
+    // The folder is synced now: older manifests and what no manifest names can go.
+    let manifest = opening.map(manifest::Opening::finish).transpose();
+    let manifest = manifest.map_err(OpenError::Manifest)?;
     maintenance::remove_orphans(vfs.as_ref(), content.as_ref());
     let mut uuids = Random::new(options.seed ^ 1 << 77);
     let folder = content.as_ref().map_or_else(|| uuids.uuid(), |content| content.folder);

@@ -163,13 +163,13 @@ pub(super) fn exists(vfs: &dyn Vfs) -> io::Result<bool> {
 }
 
 /// Removes manifests that are not valid, and returns a number above all of them.
-pub(super) fn remove_others(vfs: &dyn Vfs, valid: u64) -> io::Result<u64> {
-    let mut highest = valid;
+pub(super) fn remove_others(vfs: &dyn Vfs, valid: Option<u64>) -> io::Result<u64> {
+    let mut highest = valid.unwrap_or_default();
     for name in vfs.list("")? {
         let number = layout::number(&name);
         highest = highest.max(number.unwrap_or_default());
         let unfinished = name == CURRENT_NEW || name.ends_with(".manifest.new");
-        if unfinished || number.is_some_and(|number| number != valid) {
+        if unfinished || number.is_some_and(|number| Some(number) != valid) {
             vfs.remove(&name)?;
         }
     }
@@ -312,17 +312,18 @@ impl Log {
 
     /// Makes durable what was read, and nothing else: edits that no witness tells of are written
     /// again, because a sync that has failed leaves them readable and clean, and what a torn edit
-    /// has left behind them is cleared.
-    pub(super) fn prove(&self, vfs: &dyn Vfs) -> io::Result<()> {
+    /// has left behind them is cleared. True when it was durable before; else the folder is to be
+    /// synced as well.
+    pub(super) fn prove(&self) -> io::Result<bool> {
         let tail = self.bytes.get(self.end..).unwrap_or_default();
         let dirty = tail.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         if self.proven_end == self.end && dirty == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let mut bytes = self.bytes.get(self.proven_end..self.end).unwrap_or_default().to_vec();
         bytes.resize(bytes.len() + dirty, 0);
         vfs::write_all(self.file.as_ref(), &bytes, self.proven_end as u64)?;
         self.file.fdatasync()?;
-        vfs.fsync_dir("")
+        Ok(false)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use storage::{Engine, LogId, Mode, Op, ReadLimits, batch, suite};
 use storage_journal::sim::{CrashModel, SimFs};
+use storage_journal::vfs::Vfs;
 use storage_journal::{Journal, Options};
 
 use crate::history::{Background, figure, maintain};
@@ -34,6 +35,36 @@ fn a_start_is_ready_after_at_most_four_syncs() {
             journal.close();
         }
         sim = sim.crash(if start % 2 == 0 { CrashModel::Kill } else { CrashModel::Power });
+    }
+}
+
+#[test]
+fn a_start_after_one_that_ended_while_it_made_the_manifest_is_ready_after_four_syncs_too() {
+    for model in [CrashModel::Kill, CrashModel::Power] {
+        for step in 0.. {
+            let sim = SimFs::new(step);
+            let journal = open(&sim, 1);
+            suite::commit(&journal, durable([create(LOG, Mode::Durable)])).expect("space");
+            for _ in 0..50 {
+                suite::commit(&journal, durable([record(LOG, (1, 3_000), &[])])).expect("space");
+            }
+            let names = || sim.list("").unwrap_or_default();
+            assert!(!names().contains(&"CURRENT".into()), "there is no manifest yet");
+            sim.die_after(step);
+            maintain(&journal);
+            let finished = !sim.is_dead();
+            assert!(!finished || names().contains(&"CURRENT".into()), "now there is");
+            drop(journal);
+            let sim = sim.crash(model);
+            let journal = open(&sim, 2);
+            let syncs = sim.counts_since_start().all_syncs();
+            assert!(syncs <= 4, "{syncs} syncs after {model:?} at {step}");
+            assert_eq!(journal.bounds(LOG).map(|bounds| bounds.end), Some(50));
+            if finished {
+                assert!(step > 10, "it takes more than that");
+                break;
+            }
+        }
     }
 }
 

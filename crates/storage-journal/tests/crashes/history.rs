@@ -348,8 +348,7 @@ impl History {
             Ok(_) if self.sim.is_dead() => Ok(()),
             Ok(journal) => {
                 let syncs = self.sim.counts_since_start().all_syncs();
-                // The tail of the manifest may have to be proven, or its creation to be finished.
-                if syncs > if before.newest.is_none() { 4 } else { 8 } {
+                if syncs > 4 {
                     return Err(format!("{syncs} syncs before it was ready"));
                 }
                 self.check_clock(&before)?;
