@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
-use storage::Health;
+use storage::{Health, LogId};
 
 use crate::checkpoint::Checkpoint;
 use crate::drain::{self, Written};
@@ -86,6 +86,8 @@ pub(crate) struct Maintenance {
     held: HashMap<FileId, u64>,
     /// Packs that merging with others does not make fewer.
     apart: HashSet<FileId>,
+    /// The logs of files that hold one.
+    logs: HashMap<FileId, LogId>,
     /// Of these something may have died.
     touched: HashSet<FileId>,
     /// Nothing more is done until the next start.
@@ -163,6 +165,7 @@ impl Maintenance {
             dead: HashSet::new(),
             held: HashMap::new(),
             apart: HashSet::new(),
+            logs: HashMap::new(),
             touched: HashSet::new(),
             failed: false,
             not_before: None,
@@ -455,6 +458,7 @@ impl Maintenance {
         self.unlisted.clear();
         self.dead.clear();
         for (id, kind) in units {
+            self.logs.remove(id);
             self.view.units.remove(*id);
             drain::remove(self.vfs.as_ref(), *id, *kind);
         }
@@ -500,7 +504,21 @@ impl Maintenance {
         let mut units = units;
         units.retain(|unit| !self.apart.contains(&unit.id));
         self.optional = true;
-        Ok(merge::tier(&units))
+        Ok(merge::tier(&units).or_else(|| self.hot_tier(&units)))
+    }
+
+    /// Files of one log that should become one.
+    fn hot_tier(&mut self, units: &[Present]) -> Option<Vec<Present>> {
+        let mut files = Vec::new();
+        for unit in units.iter().filter(|unit| merge::grows(unit)) {
+            let known = self.logs.get(&unit.id).copied();
+            let log = known.or_else(|| merge::log_of(&self.view, unit));
+            if let (Some(log), Kind::Hot { base }) = (log, unit.kind) {
+                self.logs.insert(unit.id, log);
+                files.push((log, base, *unit));
+            }
+        }
+        merge::hot_tier(files)
     }
 
     fn merge(&mut self, units: &[Present], settle: Settle<'_>) -> Result<(), Failed> {
@@ -554,7 +572,7 @@ impl Maintenance {
     /// Puts the runs of new units in the place of those that they were made of.
     fn replace(
         &mut self,
-        replaced: &[(storage::LogId, storage::memory::state::Run)],
+        replaced: &[(LogId, storage::memory::state::Run)],
         written: Vec<Written>,
     ) {
         let mut state = self.view.state_mut();

@@ -1,4 +1,5 @@
-//! Merging: units that hold much that is dead, and many small packs, become new units.
+//! Merging: units that hold much that is dead, many small packs, and many small files of one log
+//! become new units.
 //!
 //! Only what somebody needs goes on: batches without a needed record are left out, and a batch of
 //! which most is dead is written without its dead records, with its offsets as they were. Nothing
@@ -28,6 +29,9 @@ const RATIO: u64 = 8;
 /// A pack beyond this is not merged for its size.
 const PACK_BYTES_MAX: u64 = 2 << 30;
 
+/// A file of one log beyond this is not merged for its size: of eight one run must come.
+const HOT_BYTES_MAX: u64 = (1 << 30) / TIER as u64 - (1 << 20);
+
 /// A unit that is there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Present {
@@ -49,6 +53,32 @@ pub(crate) fn tier(units: &[Present]) -> Option<Vec<Present>> {
         most.bytes / RATIO <= least.bytes
     })?;
     Some(alike.to_vec())
+}
+
+/// Whether a file of one log may become part of a longer one.
+pub(crate) fn grows(unit: &Present) -> bool {
+    matches!(unit.kind, Kind::Hot { .. }) && unit.bytes < HOT_BYTES_MAX
+}
+
+/// Files of one log, one behind the other, that should become one: as with packs, so that their
+/// number grows with the logarithm of what a log holds.
+pub(crate) fn hot_tier(mut files: Vec<(LogId, Offset, Present)>) -> Option<Vec<Present>> {
+    files.sort_unstable_by_key(|(log, base, unit)| (*log, *base, unit.id));
+    let alike = files.windows(TIER).find(|window| {
+        let sizes = window.iter().map(|(.., unit)| unit.bytes);
+        let (least, most) = (sizes.clone().min(), sizes.max());
+        let (Some((first, ..)), Some((last, ..))) = (window.first(), window.last()) else {
+            return false;
+        };
+        first == last && most.unwrap_or_default() / RATIO < least.unwrap_or_default()
+    })?;
+    Some(alike.iter().map(|(.., unit)| *unit).collect())
+}
+
+/// The log of a file that holds one; none if that cannot be read now.
+pub(crate) fn log_of(view: &View, unit: &Present) -> Option<LogId> {
+    let open = view.units.unit(unit.id).ok()?;
+    open.directory().ok()?.first().map(|holding| holding.log)
 }
 
 /// How many records of a unit somebody needs, and how many it may hold.
@@ -205,6 +235,29 @@ fn needed(view: &View, log: LogId, batch: &Rested) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hot(log: u64, base: Offset, bytes: u64) -> (LogId, Offset, Present) {
+        let id = FileId::new(1, u32::try_from(log * 1_000 + base).expect("few"));
+        (LogId(log), base, Present { id, kind: Kind::Hot { base }, bytes })
+    }
+
+    #[test]
+    fn eight_neighbours_of_about_one_size_become_one_file() {
+        let mut files: Vec<_> = (0..7).map(|n| hot(1, n, 100 + n)).collect();
+        files.extend((0..7).map(|n| hot(2, n, 100)));
+        assert!(hot_tier(files.clone()).is_none(), "seven of each log");
+        files.push(hot(1, 7, 100 * RATIO));
+        assert!(hot_tier(files.clone()).is_none(), "one of them is of the next tier");
+        files.insert(0, hot(2, 7, 110));
+        let found = hot_tier(files).expect("eight are alike");
+        let bases = found.iter().map(|unit| unit.kind);
+        assert_eq!(
+            bases.collect::<Vec<_>>(),
+            (0..8).map(|n| hot(2, n, 0).2.kind).collect::<Vec<_>>()
+        );
+        assert!(grows(&hot(1, 0, 1 << 20).2) && !grows(&hot(1, 0, 128 << 20).2));
+        assert!(!grows(&pack(1, 100)));
+    }
 
     fn pack(sequence: u32, bytes: u64) -> Present {
         Present { id: FileId::new(1, sequence), kind: Kind::Pack, bytes }
