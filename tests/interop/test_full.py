@@ -197,6 +197,86 @@ def test_an_older_mqtt_client_waits_and_its_acknowledgements_are_heard(small):
 
 
 @pytest.fixture
+def frozen(tmp_path):
+    """A server, and what makes its data folder read-only and writable again."""
+    server = Server(tmp_path, 2)
+
+    def freeze(on):
+        flag = "+i" if on else "-i"
+        changed = subprocess.run(["chattr", "-R", flag, server.data], capture_output=True, check=False)
+        if changed.returncode:
+            pytest.skip("protecting files needs rights, or a file system, that we do not have")
+
+    try:
+        yield server, freeze
+        assert server.process.poll() is None, f"the server died\n{server.log()[-6000:]}"
+    finally:
+        subprocess.run(["chattr", "-R", "-i", server.data], capture_output=True, check=False)
+        server.close()
+
+
+def test_a_folder_that_turns_read_only_is_read_on_and_written_again_when_it_may_be(frozen):
+    server, freeze = frozen
+    _, address = topic(server, "some.topic")
+    connection = connect(server.address("amqp"))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    lasting = pika.BasicProperties(delivery_mode=2)
+    channel.basic_publish("", "q", b"early", lasting)
+    holder = Client(server.address("mqtt"), V5, "holder", expiry=3600).connect()
+    holder.subscribe("some/topic", 1)
+    assert not holder.publish("some/topic", b"early", 1).is_failure
+    assert holder.next().payload == b"early"
+
+    freeze(True)
+    wait_until(lambda: holder.publish("some/topic", b"no", 1).value == 0x97, "MQTT 5 says quota exceeded", 20)
+    wait_until(lambda: is_full(server), "it is not ready", 20)
+    outcome = []
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": address, "acks": "all", "message.send.max.retries": 0, "delivery.timeout.ms": 5000}
+    )
+    producer.produce("some.topic", b"no", on_delivery=lambda error, _: outcome.append(error))
+    producer.flush(PATIENCE)
+    assert outcome[0].code() == confluent_kafka.KafkaError.KAFKA_STORAGE_ERROR
+    with pytest.raises(pika.exceptions.NackError):
+        channel.basic_publish("", "q", b"no", lasting)
+    with Bare(server.address("nats")) as nats:
+        nats.send(b"SUB inbox 1\r\n").ping()
+        nats.send(b"PUB some.topic inbox 2\r\nno\r\n")
+        assert b"503" in nats.message()[3], "nobody took the request"
+
+    # What was stored is read, what was promised to nobody goes on, and nobody is cut off.
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": address, "group.id": "g", "enable.auto.commit": False}
+    )
+    consumer.assign([confluent_kafka.TopicPartition("some.topic", 0, confluent_kafka.OFFSET_BEGINNING)])
+    message = consumer.poll(PATIENCE)
+    assert message is not None and message.error() is None and message.value() == b"early"
+    consumer.close()
+    with Client(server.address("mqtt")) as live:
+        live.subscribe("live", 0)
+        live.publish("live", b"still", 0)
+        assert live.next().payload == b"still"
+    method, _, body = channel.basic_get("q")
+    assert body == b"early"
+    channel.basic_ack(method.delivery_tag)
+    connection.process_data_events(0)
+    assert channel.is_open
+    assert "the data folder takes no writes" in server.log()
+    assert "look at its mount, its permissions" in server.log()
+
+    freeze(False)
+    wait_until(server.is_ready, "it goes on by itself", 20)
+    assert "the data folder takes writes again" in server.log()
+    assert not holder.publish("some/topic", b"late", 1).is_failure
+    assert holder.next().payload == b"late"
+    channel.basic_publish("", "q", b"late", lasting)
+    holder.disconnect()
+    connection.close()
+
+
+@pytest.fixture
 def scarce(tmp_path):
     """A server that may use little memory."""
     server = Server(tmp_path, 2, '\n[memory]\nbudget = "48MiB"\n')

@@ -17,7 +17,7 @@ use crate::manifest::{self, Manifest};
 use crate::random::Random;
 use crate::rest::table;
 use crate::units::Units;
-use crate::vfs::{Lock, Vfs};
+use crate::vfs::{self, Lock, Vfs};
 use crate::view::View;
 use crate::{drain, recovery};
 
@@ -156,7 +156,7 @@ pub(crate) fn open(vfs: Arc<dyn Vfs>, options: &Options) -> Result<Opened, OpenE
 
 fn refused(error: recovery::OpenError) -> OpenError {
     match error {
-        recovery::OpenError::Io { source, .. } if is_refusal(&source) => {
+        recovery::OpenError::Io { source, .. } if vfs::is_forbidden(&source) => {
             OpenError::NotWritable(source)
         }
         recovery::OpenError::Io { .. }
@@ -164,8 +164,4 @@ fn refused(error: recovery::OpenError) -> OpenError {
         | recovery::OpenError::Header { .. }
         | recovery::OpenError::Replay { .. } => OpenError::Recovery(error),
     }
-}
-
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

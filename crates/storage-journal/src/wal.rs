@@ -338,7 +338,7 @@ impl Wal {
         let written = vfs::write_counted(self.current.file(), bytes, position);
         group.unseal(length);
         if let Err((taken, error)) = written {
-            let untouched = taken == 0 && error.kind() == io::ErrorKind::ReadOnlyFilesystem;
+            let untouched = taken == 0 && vfs::is_forbidden(&error);
             return Err(Torn { error, untouched });
         }
         self.current.grown(end, end);
@@ -514,7 +514,7 @@ fn adopt(
 ) -> io::Result<Arc<Segment>> {
     let end = FIRST_GROUP + groups.len() as u64;
     if let Err(error) = segment::begin(free.file.as_ref(), &header, groups) {
-        if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        if vfs::is_forbidden(&error) {
             pool.give_back(free);
         } else {
             // Its pages may count as clean although they are not on the disk.
