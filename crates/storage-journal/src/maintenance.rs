@@ -149,7 +149,7 @@ impl Maintenance {
         if let Some(manifest) = &rested.manifest {
             note_bytes(manifest.content(), &view.counters);
         }
-        Self {
+        let maintenance = Self {
             vfs,
             view,
             segments,
@@ -172,7 +172,9 @@ impl Maintenance {
             no_tiers_before: None,
             optional: false,
             told: false,
-        }
+        };
+        maintenance.note_reserve();
+        maintenance
     }
 
     /// Does the most urgent thing, if there is one; says whether it did something.

@@ -110,7 +110,7 @@ fn used(seed: u64) -> History {
             assert_eq!(history.submit(vec![one]), Ok(Verdict::Done));
         }
         let end = history.journal().expect("runs").bounds(LOG).expect("exists").end;
-        let ranges = vec![end - 30..end - 10];
+        let ranges = std::iter::once(end - 35..end - 5).collect();
         let delete = durable([Op::Delete { log: LOG, ranges }]);
         assert_eq!(history.submit(vec![delete]), Ok(Verdict::Done));
         // Behind the last of these there is something to do.
@@ -145,8 +145,8 @@ fn maintenance_that_finds_no_space_at_any_call_takes_the_reserve_and_brings_it_b
             steps += 1;
         }
         if steps == 100 {
-            assert!(at > 30, "there is much to write");
-            assert!(given_up > 10, "the reserve was needed {given_up} times");
+            assert!(at > 10, "{at} calls in all");
+            assert!(given_up > 5, "the reserve was needed {given_up} times");
             return;
         }
         let journal = history.journal().expect("runs");
@@ -189,7 +189,8 @@ fn a_full_disk_serves_again_once_enough_was_settled_and_trimmed() {
         }
         let end = history.journal().expect("runs").bounds(LOG).expect("exists").end;
         let places = (0..10).collect();
-        let ops = [Op::Trim { log: LOG, first: end }, Op::Settle { queue: QUEUE, places }];
+        let cursor = Op::Cursor { name: "c".into(), log: LOG, state: None };
+        let ops = [Op::Trim { log: LOG, first: end }, Op::Settle { queue: QUEUE, places }, cursor];
         assert_eq!(history.submit(vec![durable(ops)]), Ok(Verdict::Done));
         rest(&history);
         for _ in 0..20 {
