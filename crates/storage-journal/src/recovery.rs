@@ -264,7 +264,17 @@ impl Chain {
             names.iter().filter(|name| name.ends_with(".new")).cloned().collect();
         let mut found = Vec::new();
         for name in names.iter().filter(|name| name.ends_with(".seg")) {
-            found.push((read_header(vfs, name)?, name));
+            match read_header(vfs, name) {
+                Ok(segment) => found.push((segment, name)),
+                // Let go of durably, and perhaps on its way back to the pool: what stands in it
+                // means nothing.
+                Err(OpenError::Header { .. })
+                    if segment::named(name).is_some_and(|sequence| sequence < needed) =>
+                {
+                    leftovers.push(name.clone());
+                }
+                Err(error) => return Err(error),
+            }
         }
         found.sort_by_key(|(segment, _)| segment.header.sequence);
         let newest = found.last().map(|(segment, _)| segment.header);

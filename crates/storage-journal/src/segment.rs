@@ -253,6 +253,11 @@ pub(crate) fn name(sequence: u64) -> String {
     format!("{sequence:020}.seg")
 }
 
+/// The sequence that the name of a finished segment tells.
+pub(crate) fn named(name: &str) -> Option<u64> {
+    name.strip_suffix(".seg")?.parse().ok()
+}
+
 /// The name under which a segment is written.
 pub(crate) fn name_unfinished(sequence: u64) -> String {
     format!("{sequence:020}.new")
