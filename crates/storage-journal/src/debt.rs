@@ -25,6 +25,9 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
+    /// Any number may wait: nothing is written.
+    pub(crate) const ANY: Self = Self { segments: u64::MAX, segment_bytes: 0, bytes_per_second: 0 };
+
     /// Twice what starts a drain: a drain that keeps up never lets so many wait.
     pub(crate) fn of(drain_segments: usize, segment_bytes: u64, drain_rate: u64) -> Self {
         let bytes_per_second = if drain_rate == 0 { RATE } else { drain_rate };

@@ -12,6 +12,7 @@ use storage::{
 use super::walk::{self, Known, Walked};
 use super::{Damage, Folder, Part, Refused, manifest_damage};
 use crate::checkpoint::{Checkpoint, LoadError};
+use crate::debt::Allowance;
 use crate::drain;
 use crate::manifest::{self, Content};
 use crate::replay::replay;
@@ -75,7 +76,7 @@ impl Folder {
         let walked =
             walk::walk(self.vfs.as_ref(), &names, known, &mut |group| replay(&mut state, group));
         let clocks = Clocks { engine_ms: walked.clock_ms, wall_ms: walked.clock_ms };
-        let view = View::new(state, (walked.open.clone(), units), 0, clocks);
+        let view = View::new(state, (walked.open.clone(), units), (0, Allowance::ANY), clocks);
         Ok(Contents { view, content, walked })
     }
 }

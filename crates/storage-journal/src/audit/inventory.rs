@@ -5,6 +5,7 @@ use super::{Contents, Damage, Folder, LogSummary, Refused};
 use crate::drain;
 use crate::journal::LOCK_FILE;
 use crate::manifest::{self, Content};
+use crate::reserve;
 use crate::rest::FileId;
 use crate::rest::table::{self, Table};
 use crate::rest::unit::{self, Kind};
@@ -193,7 +194,7 @@ impl Contents {
 
 /// Files that no start needs, but for segments.
 pub(super) fn leftovers(names: &[String], content: Option<&Content>) -> Vec<String> {
-    let mut needed: Vec<String> = vec![LOCK_FILE.to_owned(), "CURRENT".to_owned()];
+    let mut needed: Vec<String> = [LOCK_FILE, "CURRENT", reserve::NAME].map(str::to_owned).into();
     if let Some(content) = content {
         let units = content.units.iter();
         needed.extend(units.flat_map(|(id, file)| unit::names(*id, drain::kind_of(file))));
