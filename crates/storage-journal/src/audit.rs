@@ -18,7 +18,7 @@
 //!
 //! - the groups behind the proven point of the newest segment: a torn tail looks the same. So does
 //!   the very last group until another group, a witness or a checkpoint has followed it;
-//! - what stands behind the end of a segment, and free files of the pool;
+//! - what stands behind the end of a segment, free files of the pool, and the reserve;
 //! - the reserved space behind the last edit of the manifest, and that edit itself after a power
 //!   cut that came before its witness was on the disk;
 //! - files that no start needs any more: leftovers of a crash or of a merge.
@@ -93,7 +93,8 @@ pub enum Part {
     Log,
     /// The manifest or `CURRENT`.
     Manifest,
-    /// One of the manifest's two witnesses; the other one is good.
+    /// One of the manifest's two witnesses; the other one is good. A process that has ended while
+    /// it wrote this one leaves the same.
     Witness,
     /// A state table.
     State,

@@ -111,9 +111,17 @@ pub(super) fn walk(vfs: &dyn Vfs, names: &[String], known: Known, visit: Visit<'
 fn find(vfs: &dyn Vfs, names: &[String], known: Known, walked: &mut Walked) -> Vec<Arc<Segment>> {
     let mut found: Vec<(Arc<Segment>, &String)> = Vec::new();
     for name in names.iter().filter(|name| name.ends_with(".seg")) {
-        if let Some(segment) = open(vfs, name, &mut walked.damages) {
-            found.push((segment, name));
+        let mut damages = Vec::new();
+        match open(vfs, name, &mut damages) {
+            Some(segment) => found.push((segment, name)),
+            // Let go of durably: a start does not look at what stands in it either.
+            None if segment::named(name).is_some_and(|sequence| sequence < known.oldest) => {
+                walked.leftovers.push(name.clone());
+                continue;
+            }
+            None => {}
         }
+        walked.damages.append(&mut damages);
     }
     found.sort_by_key(|(segment, _)| segment.header.sequence);
     let newest = found.last().map(|(segment, _)| segment.header);

@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use storage::{Engine, LogId, Mode};
-use storage_journal::audit::{Contents, Folder, Inventory, Refused, Verdict};
+use storage_journal::audit::{Contents, Damage, Folder, Inventory, Part, Refused, Verdict};
 use storage_journal::random::Random;
 use storage_journal::segment::{FIRST_GROUP, SegmentHeader};
 use storage_journal::sim::{CrashModel, SimFs};
@@ -26,6 +26,14 @@ fn verify(sim: &SimFs) -> Verdict {
     folder(sim).verify().expect("it can be listed")
 }
 
+/// What is wrong, but for a witness that a process has not lived to write as a whole: that cannot be
+/// told from a flipped bit, and the other witness is good.
+fn wrong(sim: &SimFs) -> Vec<Damage> {
+    let mut damages = verify(sim).damages;
+    damages.retain(|damage| damage.part != Part::Witness || sim.counts().deaths == 0);
+    damages
+}
+
 /// The bytes of each file that a start believes: everything else is told in the docs of `audit`.
 fn believed(sim: &SimFs) -> Vec<(String, Range<usize>)> {
     let chain = Chain::read(sim);
@@ -40,7 +48,7 @@ fn believed(sim: &SimFs) -> Vec<(String, Range<usize>)> {
                 let header = SegmentHeader::decode(&bytes).expect("good");
                 if header.sequence < oldest { continue } else { FIRST_GROUP as usize }
             }
-            Some("free") => continue,
+            Some("free" | "reserve") => continue,
             Some("manifest") => {
                 // The last edit ends with its mark; what is behind it is reserved space.
                 bytes.iter().rposition(|byte| *byte != 0).expect("edits") + 1
@@ -103,13 +111,12 @@ fn what_a_crash_leaves_is_no_damage() {
         history.run(40).expect("a good history");
         for model in [CrashModel::Kill, CrashModel::Power] {
             history.end(model);
-            let verdict = verify(&history.sim);
-            assert_eq!(verdict.damages, [], "seed {seed} after {model:?}");
+            assert_eq!(wrong(&history.sim), [], "seed {seed} after {model:?}");
             history.sim.die_after(seed % 40);
             history.start().expect("it may end, but says nothing wrong");
         }
         history.end(CrashModel::Power);
-        assert_eq!(verify(&history.sim).damages, [], "seed {seed} after a start that has ended");
+        assert_eq!(wrong(&history.sim), [], "seed {seed} after a start that has ended");
     }
 }
 
