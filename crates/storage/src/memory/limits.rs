@@ -26,8 +26,6 @@ pub(super) struct Limits {
     newest: HashMap<Subject, VecDeque<Offset>>,
     /// Ids of messages that were appended.
     once: HashMap<u128, Offset>,
-    /// Cursors that were moved or are gone, if records are kept until they are consumed.
-    cursors: HashMap<Bytes, Option<CursorState>>,
 }
 
 impl Limits {
@@ -44,8 +42,7 @@ impl Limits {
     }
 
     fn new(policy: Policy, counted_from: Offset) -> Self {
-        let (newest, once, cursors) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { policy, counted_from, newest, once, cursors }
+        Self { policy, counted_from, newest: HashMap::new(), once: HashMap::new() }
     }
 }
 
@@ -99,9 +96,7 @@ impl<P: Place> Planner<'_, P> {
         }
         limits.policy = policy.clone();
         if policy.until_consumed {
-            let names = self.state.cursors.keys().filter(|(_, of)| *of == log);
-            let names = names.map(|(name, _)| name.clone()).collect();
-            self.consume(log, names, &[]);
+            self.consume(log, &[]);
         }
         self.image(Image::Policy { log, policy });
     }
@@ -109,36 +104,47 @@ impl<P: Place> Planner<'_, P> {
     /// A cursor moves, or goes.
     pub(super) fn note_cursor(&mut self, log: LogId, name: &Bytes, state: Option<&CursorState>) {
         let limits = self.draft(log).limits.as_ref();
-        if !limits.is_some_and(|limits| limits.policy.until_consumed) {
-            return;
-        }
+        let consumes = limits.is_some_and(|limits| limits.policy.until_consumed);
+        let before = if consumes { self.cursor(log, name) } else { None };
+        self.draft(log).cursors.insert(name.clone(), state.cloned());
+        let Some(state) = state.filter(|_| consumes) else { return };
         // What was appended before it may be consumed by it.
         self.flush(log);
         self.flush_referred(log);
-        let known = self.cursor(log, name).map(|before| before.done).unwrap_or_default();
-        if let Some(limits) = &mut self.draft(log).limits {
-            limits.cursors.insert(name.clone(), state.cloned());
-        }
-        let Some(state) = state else { return };
+        let known = before.map(|before| before.done).unwrap_or_default();
         let new = state.done.iter().filter(|range| !known.contains(range));
         let new: Vec<_> = new.cloned().collect();
-        let stored = self.state.existing(log).map(|log| log.extra().readers.clone());
-        self.consume(log, stored.unwrap_or_default(), &new);
+        self.consume(log, &new);
     }
 
     /// Where a cursor will stand.
     fn cursor(&self, log: LogId, name: &Bytes) -> Option<CursorState> {
-        match self.limits(log).find_map(|limits| limits.cursors.get(name)) {
+        match self.both(log).find_map(|draft| draft.cursors.get(name)) {
             Some(planned) => planned.clone(),
             None => self.state.cursors.get(&(name.clone(), log)).cloned(),
         }
     }
 
-    /// What goes out of sight because these cursors, and those that groups before and this one
-    /// have moved, are done with it, as [`State::apply`] will have it.
-    fn consume(&mut self, log: LogId, mut names: BTreeSet<Bytes>, new: &[Range<Offset>]) {
-        let moved = self.limits(log).flat_map(|limits| limits.cursors.keys());
+    /// The cursors on a log, those that groups before and this one have moved among them.
+    fn readers(&self, log: LogId) -> BTreeSet<Bytes> {
+        let stored = self.state.existing(log).map(|log| log.extra());
+        let mut names = match stored.filter(|extra| extra.policy.until_consumed) {
+            Some(extra) => extra.readers.clone(),
+            // The policy is on its way: nobody has gathered them yet.
+            None => {
+                let cursors = self.state.cursors.keys().filter(|(_, of)| *of == log);
+                cursors.map(|(name, _)| name.clone()).collect()
+            }
+        };
+        let moved = self.both(log).flat_map(|draft| draft.cursors.keys());
         names.extend(moved.cloned());
+        names
+    }
+
+    /// What goes out of sight because all cursors are done with it, as [`State::apply`] will have
+    /// it. `new` is what one of them has just settled above its floor.
+    fn consume(&mut self, log: LogId, new: &[Range<Offset>]) {
+        let names = self.readers(log);
         let states: Vec<_> = names.iter().filter_map(|name| self.cursor(log, name)).collect();
         let Some(floor) = states.iter().map(|state| state.floor).min() else { return };
         let done = |at: &Offset| {

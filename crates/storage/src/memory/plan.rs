@@ -88,11 +88,14 @@ pub(super) struct Draft {
     pub(super) changes: Changes,
     /// Only for a log that has a policy.
     pub(super) limits: Option<Box<Limits>>,
+    /// Cursors that were moved, or are gone.
+    pub(super) cursors: HashMap<Bytes, Option<CursorState>>,
 }
 
 impl Draft {
     fn new(row: LogRow, limits: Option<Box<Limits>>) -> Self {
-        Self { row, windows: HashMap::new(), changes: Changes::default(), limits }
+        let (windows, cursors) = (HashMap::new(), HashMap::new());
+        Self { row, windows, changes: Changes::default(), limits, cursors }
     }
 }
 

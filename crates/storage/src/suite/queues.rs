@@ -15,6 +15,7 @@ pub(super) const ALL: &[Case] = &[
     a_log_of_memory_can_be_referred_to,
     what_one_write_appends_and_consumes_is_out_of_sight,
     a_limit_counts_what_cursors_have_left,
+    all_cursors_count_from_the_write_that_keeps_records_until_they_are_consumed,
 ];
 
 const QUEUE: LogId = LogId(20);
@@ -165,4 +166,16 @@ fn a_limit_counts_what_cursors_have_left(engine: &dyn Engine) {
     done(engine, [cursor("c", LOG, Some(0)), Op::Append(record(LOG, "a", "three"))]);
     let shown = values(engine, LOG, 0, READ).into_iter().map(|(at, _)| at);
     assert_eq!(shown.collect::<Vec<_>>(), [0, 2, 3]);
+}
+
+fn all_cursors_count_from_the_write_that_keeps_records_until_they_are_consumed(
+    engine: &dyn Engine,
+) {
+    done(engine, [create(LOG)]);
+    for value in ["zero", "one", "two"] {
+        done(engine, [Op::Append(record(LOG, "a", value))]);
+    }
+    done(engine, [cursor("slow", LOG, Some(1))]);
+    done(engine, [consumed(LOG, None), cursor("fast", LOG, Some(3))]);
+    assert_eq!(engine.bounds(LOG).map(|bounds| bounds.first), Some(1), "one of them is behind");
 }
