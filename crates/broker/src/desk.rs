@@ -257,8 +257,8 @@ impl Desk {
     /// Wills that became due under the lock are published outside of it.
     fn publish_wills(&mut self, turn: &mut Turn<'_>) {
         let wills = self.broker.lock().sessions.take_wills();
-        for will in wills {
-            self.publish(turn, None, None, will);
+        for (will, session) in wills {
+            self.publish_will(turn, will, session.map(crate::sessions::wills::remove));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::record::{Address, Death, Header, Native, Properties, Record};
+use model::subject::Subject;
 use protocol::Message;
 use storage::StoredBatch;
 use storage::batch;
@@ -23,6 +24,13 @@ pub(crate) fn detached(message: &Message) -> Arc<Message> {
 
 fn copied(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
+}
+
+/// The record whose stored form stands alone, as in a row of a table.
+pub(crate) fn record_of(subject: &Subject, timestamp_ms: i64, tail: &Bytes) -> Option<Record> {
+    let batch = batch::build([(0, timestamp_ms, tail)], true);
+    let view = batch::records(&batch).ok()?.into_iter().next()?;
+    Some(storage::record::decode(subject, &view, true).1)
 }
 
 pub(crate) fn detached_address(address: &Address) -> Address {

@@ -15,7 +15,6 @@ use protocol::{
     Declare, Durability, Message, Module, Node, Now, Protocol, Retention, SpaceDeclaration,
     StreamDeclaration,
 };
-use storage::batch::{self, RecordView};
 use storage::{Engine, LogId, Mode, Op, Write};
 use thiserror::Error;
 
@@ -27,6 +26,7 @@ use crate::desk::{Desk, Routes};
 use crate::holders::{Holders, Loss};
 use crate::home::Home;
 use crate::last_values::LastValues;
+use crate::message::record_of;
 use crate::modules::Modules;
 use crate::parked::Parked;
 use crate::port::{Mail, Port};
@@ -540,19 +540,12 @@ fn restore_last_values(shared: &Shared) -> Result<(), OpenError> {
             return false;
         }
         let timestamp_ms = tail.get_i64();
-        let Some(view) = one_record(timestamp_ms, &tail) else { return false };
-        let (_, record) = storage::record::decode(&subject, &view, true);
+        let Some(record) = record_of(&subject, timestamp_ms, &tail) else { return false };
         let address = Address::Subject(space.clone(), subject.clone());
         let message = Arc::new(Message::new(address, record, None));
         shared.last_values.set(&space, &subject, 0, Some(message));
         true
     })
-}
-
-/// The record of a tail that stands alone.
-fn one_record(timestamp_ms: i64, tail: &Bytes) -> Option<RecordView> {
-    let batch = batch::build([(0, timestamp_ms, tail)], true);
-    batch::records(&batch).ok()?.into_iter().next()
 }
 
 /// Nobody is connected yet.

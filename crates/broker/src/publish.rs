@@ -72,6 +72,8 @@ pub(crate) struct Asked {
     place: u64,
     /// It has waited.
     waited: bool,
+    /// The row that goes with it.
+    goes: Option<Op>,
 }
 
 impl Asked {
@@ -116,7 +118,22 @@ impl Desk {
             return refuse(turn, conn, token, refusal);
         }
         let place = if publish.parks { turn.shared.pressure.take_place() } else { 0 };
-        self.publish_admitted(turn, conn, (place, false, token), publish);
+        let asked = Asked { place, ..Asked::default() };
+        self.publish_admitted(turn, (conn, token), asked, publish);
+    }
+
+    /// A will, and the row of it that goes with it.
+    pub(crate) fn publish_will(
+        &mut self,
+        turn: &mut Turn<'_>,
+        mut will: Publish,
+        goes: Option<Op>,
+    ) {
+        if admit(turn, &mut will).is_err() {
+            return add(&turn.shared.counters.refused, 1);
+        }
+        let asked = Asked { goes, ..Asked::default() };
+        self.publish_admitted(turn, (None, None), asked, will);
     }
 
     /// A publish that waited for room, once more.
@@ -127,14 +144,15 @@ impl Desk {
         (place, token): (u64, Option<Token>),
         publish: Publish,
     ) {
-        self.publish_admitted(turn, Some(conn), (place, true, token), publish);
+        let asked = Asked { place, waited: true, ..Asked::default() };
+        self.publish_admitted(turn, (Some(conn), token), asked, publish);
     }
 
     fn publish_admitted(
         &mut self,
         turn: &mut Turn<'_>,
-        conn: Option<ConnId>,
-        (place, waited, token): (u64, bool, Option<Token>),
+        (conn, token): (Option<ConnId>, Option<Token>),
+        asked: Asked,
         publish: Publish,
     ) {
         let mut message = Message::new(publish.to, publish.record, conn);
@@ -150,6 +168,7 @@ impl Desk {
             && route.home.is_none()
             && !message.record.retain
             && publish.remember.is_none()
+            && asked.goes.is_none()
             && message.record.assurance == Assurance::AtMostOnce
             && route.lease.is_none();
         if live_only {
@@ -183,7 +202,7 @@ impl Desk {
         let message = Arc::new(message);
         let plan = Plan { conn, token, message, route, aims, behind, buried: None };
         let Publish { attributes, wait, remember, parks, .. } = publish;
-        self.store(turn, plan, Asked { attributes, wait, remember, parks, place, waited });
+        self.store(turn, plan, Asked { attributes, wait, remember, parks, ..asked });
     }
 
     /// The route of an address.
@@ -234,7 +253,7 @@ impl Desk {
             return self.hold_back(turn, plan, asked, refusal);
         }
         let again = asked.parks.then(|| Box::new(asked.clone()));
-        let Asked { wait, remember, .. } = asked;
+        let Asked { wait, remember, goes, .. } = asked;
         let Plan { conn, mut token, message, route, aims, behind, buried } = plan;
         let persistent = message.record.assurance > Assurance::AtMostOnce;
         let (log, mut mode) = home_of(turn, &message, &route, conn);
@@ -270,6 +289,7 @@ impl Desk {
         if !ops.is_empty() {
             ops.extend(buried.as_deref().and_then(Buried::settle));
         }
+        ops.extend(goes);
         // A message that is not promised to last is not held back for the disk, unless a stream
         // captures it: then nobody sees an offset before its commit.
         let delivered = !persistent && !captured;

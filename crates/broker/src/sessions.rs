@@ -9,6 +9,7 @@
 //! life         claimed, let go, ended; restoring: after a start
 //! cursor       where a session stands in one log
 //! delivering   messages as they are committed, and from the log for those that are behind
+//! wills        what is published when an owner is gone, over a restart too
 //! ```
 //!
 //! Every life of a session has a number of its own, which its rows and cursors are kept under: a
@@ -36,11 +37,13 @@ mod cursor;
 mod delivering;
 mod life;
 mod restoring;
+pub(crate) mod wills;
 
 pub(crate) use cursor::Cursor;
 
 use life::{after, session_row};
 use restoring::KeptSession;
+use wills::DueWill;
 
 /// Most sessions of a node.
 pub(crate) const SESSIONS_MAX: usize = 5_000_000;
@@ -96,7 +99,7 @@ pub(crate) struct Sessions {
     dirty: HashSet<u64>,
     /// Writes of cursors so far.
     flushes: u64,
-    wills: Vec<Publish>,
+    wills: Vec<DueWill>,
     /// Durable subscriptions of each share, by the name of its queue.
     shares: HashMap<Bytes, usize>,
     /// Members of live groups.
@@ -122,10 +125,6 @@ impl Sessions {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Session)> {
         self.map.iter_mut().map(|(id, session)| (*id, session.as_mut()))
-    }
-
-    pub(crate) fn take_wills(&mut self) -> Vec<Publish> {
-        std::mem::take(&mut self.wills)
     }
 
     pub(crate) fn mark_dirty(&mut self, id: u64) {

@@ -40,6 +40,8 @@ pub(crate) mod table {
     pub(crate) const MEMORY: Table = "memory";
     /// What is due, by its time: key = time, kind, object.
     pub(crate) const DEADLINES: Table = "deadlines";
+    /// Wills that wait: key = session id.
+    pub(crate) const WILLS: Table = "wills";
     /// Group cursors: key = name.
     pub(crate) const CURSORS: Table = "cursors";
     /// How far logs were compacted: key = log.

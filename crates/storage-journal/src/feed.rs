@@ -82,6 +82,8 @@ struct Rings {
 struct Company {
     /// Writers that were told after the last group was taken.
     told: usize,
+    /// Writes that waited already when the first of them was told.
+    others: usize,
     /// Writes that will wait when most of them are back.
     expected: usize,
     /// Groups that go without waiting, after they were waited for in vain.
@@ -91,11 +93,14 @@ struct Company {
 }
 
 impl Company {
-    /// Writers were told, while some writes wait.
+    /// Writers were told; before that so many writes waited.
     fn told(&mut self, writers: usize, waiting: usize) {
         if writers > 0 {
+            if self.told == 0 {
+                self.others = waiting;
+            }
             self.told += writers;
-            self.expected = waiting + self.told - self.told / 8;
+            self.expected = self.others + self.told - self.told / 8;
         }
     }
 
@@ -246,6 +251,7 @@ impl Feed {
     fn tell_pending(&self, rings: &Rings) {
         let bytes = (rings.data_bytes + rings.control_bytes) as u64;
         self.view.counters.pending_bytes.store(bytes, Ordering::Relaxed);
+        self.signals.waiting.store(rings.waiting(), Ordering::Relaxed);
     }
 
     /// The lane's thread.
@@ -323,6 +329,7 @@ impl Feed {
     /// The next group, without data in a pause of it.
     fn take(&self, rings: &mut Rings, paused: bool) -> Batch {
         let batch = rings.take(paused);
+        self.tell_pending(rings);
         if batch.has_data() {
             let pause = self.view.pause(batch.data_bytes);
             if !pause.is_zero() {
@@ -478,7 +485,7 @@ impl Rings {
     fn finish(&mut self, ended: Ended) {
         self.data_bytes = self.data_bytes.saturating_sub(ended.data_bytes);
         self.control_bytes = self.control_bytes.saturating_sub(ended.control_bytes);
-        self.company.told(ended.synced, self.waiting());
+        self.company.told(ended.synced, ended.waiting);
     }
 }
 
@@ -501,6 +508,9 @@ mod tests {
         company.told(1, 0);
         assert_eq!(company.expected, 1, "one writer alone never waits");
         company.told(63, 4);
+        assert_eq!(company.expected, 56, "those four came since");
+        let mut company = Company::default();
+        company.told(64, 4);
         assert_eq!(company.expected, 4 + 56);
     }
 

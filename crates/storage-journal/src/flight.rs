@@ -61,6 +61,8 @@ pub(crate) struct Ended {
     pub(crate) control_bytes: usize,
     /// Writes that waited for a sync: whoever waits for one is likely to come back with the next.
     pub(crate) synced: usize,
+    /// Writes that waited already when the first of those was told.
+    pub(crate) waiting: usize,
 }
 
 /// What a write has done.

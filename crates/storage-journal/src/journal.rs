@@ -210,6 +210,7 @@ impl Engine for Journal {
                 batch.push((write, done), assay);
                 let mut lane = guard(lane);
                 lane.commit(batch);
+                lane.land();
                 lane.keep();
             }
         }

@@ -22,7 +22,7 @@
 //! sync fails both are told so.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -65,6 +65,8 @@ const REGAIN_BYTES: usize = 1 << 20;
 pub(crate) struct Signals {
     pub(crate) pressure: Pressure,
     pub(crate) meters: Meters,
+    /// Writes that wait before the lane.
+    pub(crate) waiting: AtomicUsize,
 }
 
 /// See the module's text.
@@ -455,6 +457,10 @@ impl Lane {
         let meters = &self.signals.meters;
         let writes = results.len();
         meters.group_writes.record(writes as u64);
+        if sync && self.ended.synced == 0 {
+            // Whoever is told may be back before the last of them is.
+            self.ended.waiting = self.signals.waiting.load(Ordering::Relaxed);
+        }
         for (planned, done) in results {
             done(match outcome {
                 Ok(()) => planned,

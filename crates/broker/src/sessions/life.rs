@@ -60,7 +60,7 @@ impl Core {
         session.owner = Some(conn);
         session.granted = false;
         session.take_deadlines(id, &mut ops);
-        session.will = None;
+        session.drop_will(id, &mut ops);
         session.outstanding = 0;
         if session.kept {
             // Also of one that is to last no longer: what is still being written for its last owner
@@ -182,16 +182,18 @@ impl Core {
             return self.end(turn, id);
         }
         session.begin_leave(clock_ms);
-        let (row, deadlines) = (session.row(id), session.deadlines(id).collect());
-        self.keep_deadlines(turn, vec![row], deadlines);
+        let rows = std::iter::once(session.row(id)).chain(session.will_row(id)).collect();
+        let deadlines = session.deadlines(id).collect();
+        self.keep_deadlines(turn, rows, deadlines);
     }
 
     /// A will is due, unless the session was claimed since.
     pub(crate) fn will_due(&mut self, due: Deadline) {
         let Some(session) = self.sessions.map.get_mut(&due.object) else { return };
         let stands = session.will.as_ref().is_some_and(|(_, at_ms)| *at_ms == due.at_ms);
-        if stands && let Some((will, _)) = session.will.take() {
-            self.sessions.wills.push(will);
+        if stands {
+            let will = session.take_will(due.object);
+            self.sessions.wills.extend(will);
         }
     }
 
@@ -221,7 +223,7 @@ impl Core {
         let mut session = self.sessions.map.remove(&id)?;
         self.sessions.by_name.remove(&session.name);
         session.take_deadlines(id, ops);
-        self.sessions.wills.extend(session.will.take().map(|(will, _)| will));
+        self.sessions.wills.extend(session.take_will(id));
         for log in session.cursors.keys() {
             ops.push(Op::Cursor { name: cursor_name(id), log: *log, state: None });
         }

@@ -27,6 +27,7 @@ impl Core {
             }
             true
         })?;
+        self.sessions.restore_wills(engine)?;
         self.restore_subscriptions(engine, router, left)?;
         self.restore_cursors(engine, left)?;
         let sessions = &mut self.sessions;

@@ -145,3 +145,72 @@ fn the_wall_clock_ends_no_session() {
     world.pass(Duration::from_millis(1));
     assert_eq!(world.stats().sessions, 0);
 }
+
+fn wills(world: &World) -> usize {
+    world.engine.scan("wills", &[], 100).len()
+}
+
+/// A restart, and somebody who listens for wills.
+fn restarted(world: World) -> World {
+    let mut world = world.restarted();
+    world.subscribe(conn(9), 1, "will", false);
+    world
+}
+
+#[test]
+fn a_will_outlives_restarts_and_is_published_once_when_it_is_due() {
+    for assurance in [Assurance::AtMostOnce, Assurance::AtLeastOnce] {
+        let mut world = World::new();
+        claim(&mut world, 1, "s", 60_000);
+        let mut publish = message("will", "farewell", assurance);
+        publish.record.retain = true;
+        let will = Some(Box::new(Will { delay_ms: 5_000, publish }));
+        world.ask(conn(1), Request::Release(Release { expiry: None, will, handover: None }));
+        assert_eq!(wills(&world), 1);
+        world.pass(Duration::from_secs(2));
+        let mut world = restarted(restarted(world));
+        world.pass(Duration::from_millis(2_999));
+        assert!(world.take(conn(9)).is_empty());
+        world.pass(Duration::from_millis(1));
+        assert_eq!(world.take(conn(9)), ["farewell"]);
+        assert_eq!((wills(&world), world.engine.scan("last", &[], 9).len()), (0, 1));
+        let mut world = restarted(world);
+        world.pass(Duration::from_secs(10));
+        let again = world.take_deliveries(conn(9));
+        assert!(again.iter().all(|delivery| delivery.last_value), "{assurance:?}: {again:?}");
+    }
+}
+
+#[test]
+fn a_will_that_was_due_while_the_server_was_down_is_published_by_the_next_one() {
+    let mut world = World::new();
+    claim(&mut world, 1, "s", 60_000);
+    release(&mut world, 1, Some(60_000));
+    claim(&mut world, 2, "brief", 1_000);
+    release(&mut world, 2, Some(60_000));
+    world.pass(Duration::from_millis(1_000));
+    // Its session has ended, and the server with it before the will was out.
+    let row = world.engine.get("wills", &1_u64.to_be_bytes()).unwrap();
+    let key = Bytes::copy_from_slice(&77_u64.to_be_bytes());
+    let ops = vec![Op::Put { table: "wills", key, value: row }];
+    world.engine.submit(Write { ops, mode: Mode::Durable }, Box::new(|done| drop(done.unwrap())));
+    let mut world = restarted(world);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.take(conn(9)), ["farewell"], "of the session that is not there");
+    world.pass(Duration::from_secs(59));
+    assert_eq!(world.take(conn(9)), ["farewell"], "of the one that is");
+    assert_eq!(wills(&world), 0);
+}
+
+#[test]
+fn who_comes_back_after_a_restart_takes_the_will_back() {
+    let mut world = World::new();
+    claim(&mut world, 1, "s", 60_000);
+    release(&mut world, 1, Some(5_000));
+    let mut world = restarted(world);
+    assert!(claim(&mut world, 2, "s", 60_000));
+    assert_eq!((wills(&world), rows(&world).len()), (0, 0));
+    let mut world = restarted(world);
+    world.pass(Duration::from_secs(60));
+    assert!(world.take(conn(9)).is_empty());
+}
