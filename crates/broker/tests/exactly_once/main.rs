@@ -11,6 +11,10 @@
     reason = "tests end where an expectation does"
 )]
 
+#[macro_use]
+#[path = "../support/reads.rs"]
+mod reads;
+
 mod clients;
 mod lives;
 mod slow;

@@ -1,16 +1,9 @@
 //! A journal that commits when it is told to, in any order that the real one may choose.
 
-use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-use model::filter::Filter;
-use model::subject::Subject;
-use storage::{
-    Bounds, CursorState, Done, Engine, EngineStats, LogId, Offset, Op, Policy, ReadError,
-    ReadLimits, Reference, StoredBatch, SubjectSpan, Table, Write,
-};
+use storage::{Done, Engine, EngineStats, Op, Write};
 use storage_journal::Journal;
 
 /// See the module's text.
@@ -82,86 +75,7 @@ impl Engine for Slow {
         }
     }
 
-    fn read(
-        &self,
-        log: LogId,
-        from: Offset,
-        limits: ReadLimits,
-    ) -> Result<Vec<StoredBatch>, ReadError> {
-        self.inner.read(log, from, limits)
-    }
-
-    fn bounds(&self, log: LogId) -> Option<Bounds> {
-        self.inner.bounds(log)
-    }
-
-    fn seek(&self, log: LogId, timestamp_ms: i64) -> Result<Option<(Offset, i64)>, ReadError> {
-        self.inner.seek(log, timestamp_ms)
-    }
-
-    fn last(&self, log: LogId, filter: &Filter) -> Result<Option<Offset>, ReadError> {
-        self.inner.last(log, filter)
-    }
-
-    fn next(&self, log: LogId, filter: &Filter, from: Offset) -> Result<Option<Offset>, ReadError> {
-        self.inner.next(log, filter, from)
-    }
-
-    fn count(&self, log: LogId, filter: &Filter, range: Range<Offset>) -> Result<u64, ReadError> {
-        self.inner.count(log, filter, range)
-    }
-
-    fn offsets(
-        &self,
-        log: LogId,
-        filter: &Filter,
-        range: Range<Offset>,
-        limit: usize,
-    ) -> Result<Vec<Offset>, ReadError> {
-        self.inner.offsets(log, filter, range, limit)
-    }
-
-    fn subject(&self, log: LogId, subject: &Subject) -> Result<Option<SubjectSpan>, ReadError> {
-        self.inner.subject(log, subject)
-    }
-
-    fn subjects(
-        &self,
-        log: LogId,
-        filter: &Filter,
-        after: Option<&Subject>,
-        limit: usize,
-    ) -> Result<Vec<(Subject, SubjectSpan)>, ReadError> {
-        self.inner.subjects(log, filter, after, limit)
-    }
-
-    fn appended_since(&self, log: LogId, clock_ms: i64) -> Result<Offset, ReadError> {
-        self.inner.appended_since(log, clock_ms)
-    }
-
-    fn clock_ms(&self) -> i64 {
-        self.inner.clock_ms()
-    }
-
-    fn policy(&self, log: LogId) -> Option<Policy> {
-        self.inner.policy(log)
-    }
-
-    fn get(&self, table: Table, key: &[u8]) -> Option<Bytes> {
-        self.inner.get(table, key)
-    }
-
-    fn scan(&self, table: Table, from: &[u8], limit: usize) -> Vec<(Bytes, Bytes)> {
-        self.inner.scan(table, from, limit)
-    }
-
-    fn cursors(&self, from: &[u8], limit: usize) -> Vec<(Bytes, LogId, CursorState)> {
-        self.inner.cursors(from, limit)
-    }
-
-    fn refs(&self, queue: LogId, from: u64, limit: usize) -> Vec<Reference> {
-        self.inner.refs(queue, from, limit)
-    }
+    reads_of_the_inner_engine!();
 
     fn stats(&self) -> EngineStats {
         self.inner.stats()

@@ -7,6 +7,10 @@
     reason = "tests end where an expectation does"
 )]
 
+#[macro_use]
+#[path = "../support/reads.rs"]
+mod reads;
+
 mod choked;
 mod compaction;
 mod cursors;
