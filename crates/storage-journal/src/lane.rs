@@ -205,7 +205,9 @@ impl Lane {
         let (mut flight, steps) = self.plan(batch);
         if let Err(error) = self.put(&mut flight, steps) {
             self.land();
-            return self.refuse(flight, &error);
+            // What it would say was seen on top of the group in front of it.
+            let lost = self.wal.poisoned();
+            return self.refuse(flight, if lost { &SubmitError::Poisoned } else { &error });
         }
         self.launch(flight, more);
     }
@@ -464,6 +466,10 @@ impl Lane {
         for (planned, done) in results {
             done(match outcome {
                 Ok(()) => planned,
+                // What a refusal has seen may be lost as well (storage rule 3).
+                Err(SubmitError::Poisoned) if planned != Err(SubmitError::Full) => {
+                    Err(SubmitError::Poisoned)
+                }
                 // A refusal of the write itself says more than the failure of its group.
                 Err(error) => planned.and_then(|_| Err(error.clone())),
             });

@@ -32,7 +32,11 @@ impl Throttle {
             return;
         }
         let busy = self.view.counters.pending_bytes.load(Ordering::Relaxed) > 0;
-        let rate = if busy { self.bytes_per_second / 2 } else { self.bytes_per_second };
+        let rate = match self.view.drain_debt() {
+            0 if busy => self.bytes_per_second / 2,
+            // Writers are slowed down by now: what helps them is a drain that is not.
+            debt => self.bytes_per_second.saturating_mul(1 << debt.min(16)),
+        };
         let due = Duration::from_secs_f64(self.bytes as f64 / rate.max(1) as f64);
         std::thread::sleep(due.saturating_sub(self.since.elapsed()));
         self.since = Instant::now();

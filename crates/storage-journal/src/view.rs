@@ -207,6 +207,11 @@ impl View {
         self.allowance.segment_bytes
     }
 
+    /// Segments that wait beyond those that may.
+    pub(crate) fn drain_debt(&self) -> u64 {
+        self.allowance.debt(self.waiting_segments())
+    }
+
     /// How long data waits after a group with so many bytes of it.
     pub(crate) fn pause(&self, bytes: usize) -> Duration {
         self.allowance.pause(self.waiting_segments(), bytes)
@@ -234,7 +239,7 @@ impl View {
             (state.changed_rows(), state.file_count(), state.memory_bytes())
         };
         let cached = self.cache.lock().unwrap_or_else(PoisonError::into_inner).bytes;
-        let debt = self.allowance.debt(self.waiting_segments());
+        let debt = self.drain_debt();
         let debt_bytes = debt * self.allowance.segment_bytes;
         let figure = |name, about, value| Figure { name, about, value };
         vec![

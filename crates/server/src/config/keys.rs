@@ -222,7 +222,8 @@ pub const KEYS: &[Key<Config>] = &[
         "drain_bytes_per_second",
         storage.drain_rate,
         "Bytes that copying to resting files and merging them move in a second, at most; half of \
-         it while clients write. `none` = as fast as it goes."
+         it while clients write. Doubled with each segment that waits too long, which slows \
+         clients down as well. `none` = as fast as it goes."
     ),
     key!(
         Config,

@@ -1,8 +1,8 @@
 //! One simulated file: what was synced, what was written, and the writes between the two.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::chunks::Chunks;
+use super::chunks::{BLOCK, Chunks};
 use super::poison::Poison;
 use crate::random::Random;
 
@@ -65,21 +65,24 @@ impl Inode {
         !self.pending.is_empty()
     }
 
+    /// Pages are written whole: a good write takes what else stands in its pages along, also what a
+    /// failed sync has left there.
     pub(super) fn sync(&mut self) {
         let pending = std::mem::take(&mut self.pending);
-        if !self.damaged {
-            for write in pending {
-                self.durable.take_over(&self.volatile, write.position, write.end);
+        let (lost, good): (Vec<_>, Vec<_>) = pending.into_iter().partition(|write| write.lost);
+        let mut pages = BTreeSet::new();
+        for write in good {
+            if write.bytes.is_none() {
+                self.durable.reserve(write.position, write.end);
+                continue;
             }
-            return;
-        }
-        for write in pending {
-            if write.lost {
-                self.pending.push(write);
-            } else {
-                write.put(&mut self.durable);
+            self.durable.take_over(&self.volatile, write.position, write.end);
+            if self.damaged {
+                pages.extend(write.position / BLOCK..write.end.div_ceil(BLOCK));
             }
         }
+        self.pending = lost.iter().flat_map(|write| write.outside(&pages)).collect();
+        self.damaged = !self.pending.is_empty();
     }
 
     /// The pages count as clean from now on, and stay readable until they are evicted.
@@ -175,6 +178,22 @@ impl Pending {
             Some(bytes) => into.write(self.position, bytes),
             None => into.reserve(self.position, self.end),
         }
+    }
+
+    /// The parts of it that are in none of these pages.
+    fn outside(&self, pages: &BTreeSet<usize>) -> Vec<Self> {
+        let mut parts = Vec::new();
+        for page in self.position / BLOCK..self.end.div_ceil(BLOCK) {
+            let (start, end) = (page * BLOCK, (page + 1) * BLOCK);
+            let (position, end) = (start.max(self.position), end.min(self.end));
+            if pages.contains(&page) {
+                continue;
+            }
+            let part = position - self.position..end - self.position;
+            let bytes = self.bytes.as_ref().map(|bytes| bytes[part].to_vec());
+            parts.push(Self { position, end, bytes, lost: self.lost });
+        }
+        parts
     }
 
     fn put_within(&self, into: &mut Chunks, (start, end): (usize, usize)) {

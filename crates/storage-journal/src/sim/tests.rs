@@ -71,6 +71,23 @@ fn a_failed_sync_stays_readable_until_evicted_and_is_never_repaired() {
 }
 
 #[test]
+fn a_page_that_is_written_again_takes_what_a_failed_sync_left_in_it_along() {
+    let (sim, file) = disk_with_file(1);
+    file.pwrite(&[1; 2 * 4096], 0).expect("writes");
+    file.fdatasync().expect("syncs");
+    file.pwrite(&[2; 2 * 4096], 0).expect("writes");
+    sim.inject(Fault::SyncFails, 0);
+    assert!(file.fdatasync().is_err());
+    file.pwrite(&[3; 10], 100).expect("writes into the first page");
+    file.fdatasync().expect("the kernel forgets the failure");
+    sim.evict();
+    let mut wanted = vec![2; 4096];
+    wanted[100..110].fill(3);
+    wanted.extend([1; 4096]);
+    assert_eq!(sim.contents("a"), Some(wanted));
+}
+
+#[test]
 fn a_process_that_has_ended_can_do_nothing() {
     let (sim, file) = disk_with_file(1);
     let _lock = sim.lock("lock").expect("free");

@@ -347,8 +347,10 @@ impl History {
         match self.open() {
             Ok(_) if self.sim.is_dead() => Ok(()),
             Ok(journal) => {
-                let syncs = self.sim.counts_since_start().all_syncs();
-                if syncs > 4 {
+                let counts = self.sim.counts_since_start();
+                let syncs = counts.all_syncs();
+                // What has failed is tried once more, on a segment of the reserve.
+                if syncs > 4 + counts.failures {
                     return Err(format!("{syncs} syncs before it was ready"));
                 }
                 self.check_clock(&before)?;
@@ -574,7 +576,7 @@ impl History {
 /// What stands in the files but for the manifest, whose tail a start proves in any case.
 fn data_files(sim: &SimFs) -> Vec<(String, Option<Vec<u8>>)> {
     let names = sim.list("").unwrap_or_default().into_iter();
-    let names = names.filter(|name| !name.ends_with(".manifest") && name != "CURRENT");
+    let names = names.filter(|name| !name.ends_with(".manifest") && !name.starts_with("CURRENT"));
     names.map(|name| (name.clone(), sim.contents(&name))).collect()
 }
 

@@ -137,7 +137,6 @@ impl Oracle {
         let told = |answer: SubmitError| {
             states.iter().any(|state: &Fold| state.refused(&answer) == results)
         };
-        let all = |answer: SubmitError| results.iter().all(|one| *one == Err(answer.clone()));
         let full = results.contains(&Err(SubmitError::Full));
         let poisoned = results.contains(&Err(SubmitError::Poisoned));
         // What fails before anything is written is refused as on a full disk.
@@ -145,8 +144,10 @@ impl Oracle {
         if full && !excused || poisoned && !excuse.failed {
             return Err(format!("told {results:?} by a good disk"));
         }
-        let lost = states.iter().any(|state: &Fold| state.poisoned(results) == results);
-        if poisoned && (lost || all(SubmitError::Poisoned)) {
+        // Of a group that is lost nothing is told but what found no space before: a refusal tells
+        // what it has seen, and that may be lost as well (storage rule 3).
+        let lost = |told: &Outcome| *told == FULL || *told == Err(SubmitError::Poisoned);
+        if poisoned && results.iter().all(lost) {
             if self.limbo.is_empty() || before == Verdict::Poisoned {
                 self.limbo.push(states.into_iter().map(|state| state.done).collect());
             }
@@ -218,8 +219,6 @@ struct Fold {
     expected: Vec<Outcome>,
     /// The state after the writes that were not refused for want of space.
     done: Model,
-    /// What `done` has answered to those.
-    answers: Vec<Outcome>,
     /// They were told that.
     fits: bool,
     /// One of them is answered only when it is synced.
@@ -241,18 +240,7 @@ impl Fold {
             // What a refusal has seen is durable before it is told (storage rule 3).
             Err(_) => write.mode == Mode::Durable,
         });
-        Self { expected, done, answers, fits, waits }
-    }
-
-    /// What they are told when the group is lost: some may have found no space before.
-    fn poisoned(&self, results: &[Outcome]) -> Vec<Outcome> {
-        let mut answers = self.answers.iter().cloned();
-        let lost = |answer: Outcome| answer.and(Err(SubmitError::Poisoned));
-        let each = results.iter().map(|told| match told {
-            told if *told == FULL => Some(FULL),
-            _ => answers.next().map(lost),
-        });
-        each.flatten().collect()
+        Self { expected, done, fits, waits }
     }
 
     /// What they are told when the group fails for that reason.

@@ -22,6 +22,8 @@ use crate::vfs::{self, Vfs, VfsFile};
 
 /// Batches are handed to the disk when this much has come together.
 const BUFFER_BYTES: usize = 1 << 20;
+/// A batch of this length is handed to the disk as it is.
+const LARGE_BYTES: usize = 128 << 10;
 
 /// A unit that is being written.
 ///
@@ -127,10 +129,11 @@ impl UnitWriter {
         let position = self.end();
         let run = self.run.get_or_insert_with(|| OpenRun::new(entry, position));
         run.take(entry, self.id)?;
-        if self.buffer.len() + entry.bytes.len() > BUFFER_BYTES {
+        let large = entry.bytes.len() >= LARGE_BYTES;
+        if large || self.buffer.len() + entry.bytes.len() > BUFFER_BYTES {
             self.flush()?;
         }
-        if entry.bytes.len() > BUFFER_BYTES {
+        if large {
             vfs::write_all(self.data.as_ref(), entry.bytes, self.written)?;
             self.written += entry.bytes.len() as u64;
         } else {
