@@ -8,8 +8,11 @@
 
 use std::time::Duration;
 
-/// Bytes of data a second that one segment too many leaves, when a drain may be as fast as it can.
+/// What a drain copies in a second when it may be as fast as it can, about.
 const RATE: u64 = 512 << 20;
+/// With one segment too many data is taken so many times as fast as a drain copies: first it is
+/// to feel latency, and the drain, which gets faster as well, is to win.
+const HEADROOM: u64 = 4;
 /// A group is followed by a pause of this length at most.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -30,7 +33,8 @@ impl Allowance {
 
     /// Twice what starts a drain: a drain that keeps up never lets so many wait.
     pub(crate) fn of(drain_segments: usize, segment_bytes: u64, drain_rate: u64) -> Self {
-        let bytes_per_second = if drain_rate == 0 { RATE } else { drain_rate };
+        let drain_rate = if drain_rate == 0 { RATE } else { drain_rate };
+        let bytes_per_second = drain_rate.saturating_mul(HEADROOM);
         Self { segments: 2 * drain_segments as u64, segment_bytes, bytes_per_second }
     }
 
@@ -55,7 +59,7 @@ mod tests {
 
     #[test]
     fn each_segment_too_many_halves_the_rate_and_nothing_stops_it() {
-        let allowance = Allowance::of(4, 64 << 20, 1 << 20);
+        let allowance = Allowance::of(4, 64 << 20, 256 << 10);
         assert_eq!(allowance.pause(8, 1 << 20), Duration::ZERO);
         assert_eq!(allowance.pause(9, 100 << 10), Duration::from_secs_f64(100.0 / 1024.0));
         assert_eq!(allowance.pause(10, 100 << 10), Duration::from_secs_f64(200.0 / 1024.0));

@@ -20,7 +20,7 @@
 //!  reserve  space for what frees space
 //!  recovery what of the chain exists after a crash
 //!  manifest which of the files that rest exist
-//!  rest     files that hold what has left the chain
+//!  rest     files that hold what has left the chain; warm tells which of them stay cached
 //!  audit    looking at a folder that no server uses
 //!  vfs      the file operations that all of this is built on; sim is a disk that crashes
 //! ```
@@ -67,6 +67,7 @@ mod units;
 pub mod vfs;
 mod view;
 pub mod wal;
+mod warm;
 
 pub use journal::Journal;
 pub use meters::{Queued, Readings, Spread};

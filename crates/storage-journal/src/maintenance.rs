@@ -36,6 +36,7 @@ use crate::throttle::Throttle;
 use crate::vfs::{self, Vfs};
 use crate::view::{Counters, View};
 use crate::wal::Segments;
+use crate::warm::Warm;
 
 /// How maintenance works.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +91,7 @@ pub(crate) struct Maintenance {
     logs: HashMap<FileId, LogId>,
     /// Of these something may have died.
     touched: HashSet<FileId>,
+    warm: Warm,
     /// Nothing more is done until the next start.
     failed: bool,
     /// Not before this, after something has failed.
@@ -167,6 +169,7 @@ impl Maintenance {
             apart: HashSet::new(),
             logs: HashMap::new(),
             touched: HashSet::new(),
+            warm: Warm::default(),
             failed: false,
             not_before: None,
             no_tiers_before: None,
@@ -300,7 +303,7 @@ impl Maintenance {
         let applied = self.view.state().applied();
         // What waits is let go of part by part, so that a drain that lags behind frees soon.
         let kept = if full { 0 } else { allowed / 2 };
-        let count = (sealed - kept).min(2 * allowed);
+        let count = (sealed - kept).min(allowed);
         let last = current - sealed + count - 1;
         // All its groups are applied.
         let next = self.segments.get(last + 1)?;
@@ -317,7 +320,10 @@ impl Maintenance {
             let id = self.next_id()?;
             let both = (&self.vfs, self.view.as_ref());
             match drain::write(both, (id, kind), &stretches, &mut |bytes| pace.take(bytes)) {
-                Ok(unit) => written.push(unit),
+                Ok(unit) => {
+                    self.warm.add(self.vfs.as_ref(), &unit);
+                    written.push(unit);
+                }
                 Err(error) => {
                     self.discard(&written);
                     return Err(error.into());
@@ -541,7 +547,10 @@ impl Maintenance {
             let id = self.next_id()?;
             let both = (&self.vfs, self.view.as_ref());
             match merge::write(both, (id, kind), &sources, &mut |bytes| pace.take(bytes)) {
-                Ok(unit) => written.extend(unit),
+                Ok(unit) => {
+                    unit.iter().for_each(|unit| self.warm.add(self.vfs.as_ref(), unit));
+                    written.extend(unit);
+                }
                 Err(error) => {
                     self.discard(&written);
                     return Err(error.into());

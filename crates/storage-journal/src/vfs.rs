@@ -133,6 +133,10 @@ pub trait VfsFile: Debug + Send + Sync {
         let _ = length;
         Ok(())
     }
+
+    /// Tells that what is durable of the file will hardly be read soon: memory that caches it is
+    /// free for something else.
+    fn forget(&self) {}
 }
 
 /// A lock that is held as long as the value lives.
@@ -367,6 +371,12 @@ impl VfsFile for RealFile {
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
+    }
+
+    fn forget(&self) {
+        use rustix::fs::{Advice, fadvise};
+        // Where that is not known nothing is lost.
+        let _ = fadvise(&self.file, 0, None, Advice::DontNeed);
     }
 }
 

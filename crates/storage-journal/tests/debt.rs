@@ -97,7 +97,7 @@ fn the_log_stays_short_under_a_writer_that_is_faster_than_the_drain() {
 #[test]
 fn what_frees_is_not_slowed_down_while_data_waits_for_the_drain() {
     let sim = SimFs::new(1);
-    let journal = open(&sim, 128 << 10, 1 << 20);
+    let journal = open(&sim, 32 << 10, 1 << 20);
     until("there is a debt, and a pause", || {
         suite::commit(&journal, record(200 << 10)).expect("space");
         journal.readings().paused_groups > 0

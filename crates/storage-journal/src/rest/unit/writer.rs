@@ -25,6 +25,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// A batch of this length is handed to the disk as it is.
 const LARGE_BYTES: usize = 128 << 10;
 
+/// What was written is synced when this much has come together, so that no commit waits for more.
+const SYNC_BYTES: u64 = 16 << 20;
+
 /// A unit that is being written.
 ///
 /// After an error it takes nothing more. Dropped unfinished it leaves files behind, which whoever
@@ -39,6 +42,8 @@ pub struct UnitWriter {
     buffer: Vec<u8>,
     /// How much of the data's file is written: where the buffer goes.
     written: u64,
+    /// How much of that is synced.
+    synced: u64,
     run: Option<OpenRun>,
     /// Columns and sections of the finished runs.
     index: Vec<u8>,
@@ -67,6 +72,7 @@ impl UnitWriter {
             beside,
             buffer,
             written: 0,
+            synced: 0,
             run: None,
             index: Vec::new(),
             runs: Vec::new(),
@@ -138,6 +144,10 @@ impl UnitWriter {
             self.written += entry.bytes.len() as u64;
         } else {
             self.buffer.extend_from_slice(entry.bytes);
+        }
+        if self.written - self.synced >= SYNC_BYTES {
+            self.data.fdatasync()?;
+            self.synced = self.written;
         }
         Ok(())
     }
