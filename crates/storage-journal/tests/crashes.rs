@@ -121,8 +121,8 @@ fn starts_may_end_anywhere_again_and_again_before_the_power_goes() {
                 twice.end(CrashModel::Kill);
             }
             // What the loss of power takes is a matter of luck: try it several times.
-            for luck in 0..8 {
-                let mut history = twice.fork(at as u64 * 100 + luck);
+            for luck in 0..16 {
+                let mut history = twice.fork(at as u64 * 1_000 + luck);
                 history.end(CrashModel::Power);
                 let told = history.finish();
                 assert_eq!(told, Ok(()), "seed {seed}, ended at {steps:?}, luck {luck}");
