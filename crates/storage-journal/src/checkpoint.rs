@@ -76,21 +76,17 @@ impl Checkpoint {
         rows: &Rows,
         mut next_id: impl FnMut() -> FileId,
     ) -> io::Result<(Self, Vec<FileId>)> {
-        let mut entries: Vec<(Vec<u8>, Option<Bytes>)> = rows
-            .iter()
-            .map(|(key, value)| {
-                let value = value.as_ref().map(|value| Bytes::from(rows::put_value(value)));
-                (rows::put_key(key), value)
-            })
-            .collect();
-        entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        // Nothing lies below a base that a tombstone could hide.
         let first = self.tables.is_empty();
-        if first {
-            // Nothing lies below a base that a tombstone could hide.
-            entries.retain(|(_, value)| value.is_some());
-        }
+        let mut rows: Vec<_> = rows.iter().filter(|(_, value)| !first || value.is_some()).collect();
+        rows.sort_unstable_by(|(one, _), (other, _)| rows::order(one, other));
+        // There may be millions: each is encoded when its turn comes.
+        let entries = rows.into_iter().map(|(key, value)| {
+            let value = value.as_ref().map(|value| Bytes::from(rows::put_value(value)));
+            (rows::put_key(key), value)
+        });
         let delta = next_id();
-        table::write(vfs, delta, entries.into_iter())?;
+        table::write(vfs, delta, entries)?;
         let mut tables = self.tables.clone();
         let opened = Table::open(vfs, delta).map_err(io::Error::other)?;
         tables.push(Arc::new(opened));

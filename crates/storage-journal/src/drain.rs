@@ -23,14 +23,17 @@ use crate::view::{Spot, View};
 
 /// Batches that are looked up under one lock.
 const LOOK_UP: usize = 1_000;
+/// The same of those that are about to be written.
+const WRITE: usize = 100;
 /// Bytes of batches in one run, at most: what its row can tell.
 const RUN_BYTES_MAX: u64 = 1 << 30;
 
-/// Batches of one log that make one run.
+/// Batches of one log that make one run. There may be a million of these.
 #[derive(Debug)]
 pub(crate) struct Stretch {
-    pub(crate) log: LogId,
-    batches: Vec<Resting<Spot>>,
+    log: LogId,
+    base: Offset,
+    last: Offset,
     bytes: u64,
 }
 
@@ -85,8 +88,7 @@ pub(crate) fn stretches(view: &View, home: u32) -> Vec<Stretch> {
             let Some(batch) = state.resting(*log, *base, home) else { continue };
             let bytes = storage::memory::state::Place::bytes(&batch.place);
             let follows = stretches.last().is_some_and(|stretch| {
-                let last = stretch.batches.last().map_or(0, |batch| batch.last);
-                let gap = last + 1..batch.base;
+                let gap = stretch.last + 1..batch.base;
                 stretch.log == *log
                     && stretch.bytes + bytes <= RUN_BYTES_MAX
                     && (gap.is_empty() || state.is_gap_hidden(*log, gap))
@@ -94,9 +96,12 @@ pub(crate) fn stretches(view: &View, home: u32) -> Vec<Stretch> {
             match stretches.last_mut().filter(|_| follows) {
                 Some(stretch) => {
                     stretch.bytes += bytes;
-                    stretch.batches.push(batch);
+                    stretch.last = batch.last;
                 }
-                None => stretches.push(Stretch { log: *log, batches: vec![batch], bytes }),
+                None => {
+                    let (log, base, last) = (*log, batch.base, batch.last);
+                    stretches.push(Stretch { log, base, last, bytes });
+                }
             }
         }
     }
@@ -132,21 +137,21 @@ pub(crate) fn divide<T>(
 
 /// What a stretch is, for [`divide`].
 pub(crate) fn measure(stretch: &Stretch) -> (LogId, Offset, u64) {
-    let base = stretch.batches.first().map_or(0, |batch| batch.base);
-    (stretch.log, base, stretch.bytes)
+    (stretch.log, stretch.base, stretch.bytes)
 }
 
-/// Writes stretches into a unit; `pace` is told of the bytes as they are written.
+/// Writes stretches of the segments up to `home` into a unit; `pace` is told of the bytes as they
+/// are written.
 pub(crate) fn write(
     (vfs, view): (&Arc<dyn Vfs>, &View),
     (id, kind): (FileId, Kind),
-    stretches: &[Stretch],
+    (stretches, home): (&[Stretch], u32),
     pace: &mut dyn FnMut(usize),
 ) -> io::Result<Written> {
     let mut writer = create(vfs, (id, kind))?;
     let result = stretches.iter().try_for_each(|stretch| {
-        stretch.batches.iter().try_for_each(|batch| {
-            let Some(bytes) = fetch(view, batch)? else { return Ok(()) };
+        batches(view, stretch, home).try_for_each(|batch| {
+            let Some(bytes) = fetch(view, &batch)? else { return Ok(()) };
             pace(bytes.len());
             writer.push(Entry {
                 log: stretch.log,
@@ -160,6 +165,17 @@ pub(crate) fn write(
         })
     });
     finish(vfs.as_ref(), (id, kind), result.map(|()| writer))
+}
+
+/// The batches of a stretch that somebody still needs.
+fn batches(view: &View, stretch: &Stretch, home: u32) -> impl Iterator<Item = Resting<Spot>> {
+    let (log, mut from, end) = (stretch.log, stretch.base, stretch.last + 1);
+    let parts = std::iter::from_fn(move || {
+        let part = view.state().resting_in(log, from..end, home, WRITE);
+        from = part.last()?.last + 1;
+        Some(part)
+    });
+    parts.flatten()
 }
 
 /// Begins a unit, or leaves nothing of it.

@@ -319,7 +319,8 @@ impl Maintenance {
         for (kind, stretches) in units {
             let id = self.next_id()?;
             let both = (&self.vfs, self.view.as_ref());
-            match drain::write(both, (id, kind), &stretches, &mut |bytes| pace.take(bytes)) {
+            let from = (stretches.as_slice(), home);
+            match drain::write(both, (id, kind), from, &mut |bytes| pace.take(bytes)) {
                 Ok(unit) => {
                     self.warm.add(self.vfs.as_ref(), &unit);
                     written.push(unit);

@@ -19,13 +19,14 @@
 //! Integers of keys are big endian, so that keys order as they should; those of values are little
 //! endian.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use model::subject::Subject;
-use storage::LogId;
 use storage::memory::rows::{LogValue, RowKey, RowValue};
 use storage::memory::state::{Ref, Run};
+use storage::{LogId, Policy};
 
 use crate::entry;
 use crate::fields::{BadEntry, Fields, put_length};
@@ -73,6 +74,23 @@ pub(crate) fn put_key(key: &RowKey) -> Vec<u8> {
     out
 }
 
+/// The order of keys as bytes.
+pub(crate) fn order(one: &RowKey, other: &RowKey) -> Ordering {
+    match (one, other) {
+        (RowKey::Cursor(one, one_log), RowKey::Cursor(other, other_log)) => {
+            (one_log, one).cmp(&(other_log, other))
+        }
+        (RowKey::Row(one, one_key), RowKey::Row(other, other_key)) => {
+            (one.len(), one, one_key).cmp(&(other.len(), other, other_key))
+        }
+        (RowKey::Producer(one_log, one), RowKey::Producer(other_log, other)) => {
+            (one_log, one.cast_unsigned()).cmp(&(other_log, other.cast_unsigned()))
+        }
+        // Kinds are in the order of their tags.
+        _ => one.cmp(other),
+    }
+}
+
 /// The bytes of a value.
 pub(crate) fn put_value(value: &RowValue) -> Vec<u8> {
     let mut out = Vec::new();
@@ -112,7 +130,7 @@ pub(crate) fn put_value(value: &RowValue) -> Vec<u8> {
 
 fn put_log(out: &mut Vec<u8>, value: &LogValue) {
     entry::put_log(out, &value.row);
-    entry::put_policy(out, &value.policy);
+    entry::put_policy(out, value.policy.as_deref().unwrap_or(&Policy::default()));
     out.put_u64_le(value.counted_from);
     out.put_u64_le(value.visible);
     out.put_u64_le(value.visible_bytes);
@@ -149,7 +167,7 @@ pub(crate) fn row(key: &Bytes, value: Bytes) -> Result<(RowKey, RowValue), BadEn
     let log = LogId(rest.try_get_u64().map_err(|_| bad)?);
     let mut fields = Fields { rest: value, what: "value of a row" };
     Ok(match tag {
-        1 => (RowKey::Log(log), RowValue::Log(Box::new(log_value(&mut fields)?))),
+        1 => (RowKey::Log(log), RowValue::Log(log_value(&mut fields)?)),
         2 => (RowKey::Cursor(rest, log), RowValue::Cursor(entry::cursor(&mut fields)?)),
         3 => {
             let id = rest.try_get_i64().map_err(|_| bad)?;
@@ -187,7 +205,7 @@ pub(crate) fn row(key: &Bytes, value: Bytes) -> Result<(RowKey, RowValue), BadEn
 fn log_value(fields: &mut Fields) -> Result<LogValue, BadEntry> {
     Ok(LogValue {
         row: entry::log(fields)?,
-        policy: entry::policy(fields)?,
+        policy: Some(entry::policy(fields)?).filter(|p| *p != Policy::default()).map(Box::new),
         counted_from: fields.u64()?,
         visible: fields.u64()?,
         visible_bytes: fields.u64()?,
@@ -209,7 +227,7 @@ fn log_value(fields: &mut Fields) -> Result<LogValue, BadEntry> {
 #[cfg(test)]
 mod tests {
     use storage::memory::image::{LogRow, Window, WindowBatch};
-    use storage::{CursorState, Mode, Pending, Policy};
+    use storage::{CursorState, Mode, Pending};
 
     use super::*;
 
@@ -235,7 +253,7 @@ mod tests {
         };
         let value = LogValue {
             row,
-            policy: Policy { max_records: Some(5), ..Policy::default() },
+            policy: Some(Box::new(Policy { max_records: Some(5), ..Policy::default() })),
             counted_from: 3,
             visible: 4,
             visible_bytes: 5,
@@ -249,7 +267,7 @@ mod tests {
         let held = Ref { log: LogId(2), offset: 8, priority: 1, deliveries: 3, not_before_ms: -4 };
         let subject = Subject::from_canonical(Bytes::from_static(b"a/b")).expect("canonical");
         vec![
-            (RowKey::Log(log), RowValue::Log(Box::new(value))),
+            (RowKey::Log(log), RowValue::Log(value)),
             (
                 RowKey::Cursor(Bytes::from("name"), log),
                 RowValue::Cursor(CursorState { floor: 3, done, pending }),
@@ -271,6 +289,33 @@ mod tests {
         for (key, value) in rows() {
             let read = row(&put_key(&key).into(), put_value(&value).into());
             assert_eq!(read, Ok((key, value)));
+        }
+    }
+
+    #[test]
+    fn keys_order_as_their_bytes() {
+        let mut keys: Vec<RowKey> = rows().into_iter().map(|(key, _)| key).collect();
+        for n in [1, 300] {
+            let log = LogId(n);
+            let names = ["a", "b", "ab"].map(Bytes::from);
+            for name in &names {
+                let subject = Subject::from_canonical(name.clone()).expect("canonical");
+                keys.extend([RowKey::Cursor(name.clone(), log), RowKey::Subject(log, subject)]);
+                let row = |table: &Bytes| {
+                    let table = String::from_utf8_lossy(table).into_owned();
+                    RowKey::Row(table.into(), name.clone())
+                };
+                keys.extend(names.iter().map(row));
+            }
+            keys.extend([-1, 0, 1].map(|id| RowKey::Producer(log, id)));
+            keys.extend([RowKey::Log(log), RowKey::Refs(log, n), RowKey::Deleted(log, n)]);
+            keys.push(RowKey::Once(log, n.into()));
+        }
+        for one in &keys {
+            for other in &keys {
+                let bytes = put_key(one).cmp(&put_key(other));
+                assert_eq!(order(one, other), bytes, "{one:?} {other:?}");
+            }
         }
     }
 

@@ -27,12 +27,16 @@ use crate::{
 };
 
 mod fresh;
+mod held;
 pub mod image;
 mod limits;
 mod log;
+mod logs;
 pub mod plan;
 pub mod query;
 pub mod rows;
+mod several;
+mod sole;
 pub mod state;
 mod subjects;
 mod weight;

@@ -35,33 +35,27 @@ impl<P> Batch<P> {
         self.place.as_ref().expect("only batches that are there are given out")
     }
 
-    /// The index of a record in it.
-    pub(super) fn index(&self, offset: Offset) -> usize {
-        usize::try_from(offset.saturating_sub(self.base)).unwrap_or(usize::MAX)
+    /// The same, without the batch.
+    pub(super) fn into_place(self) -> P {
+        self.place.expect("only batches that are there are given out")
     }
 }
 
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Fresh<P> {
-    /// Only while there are any: most logs have none.
-    queue: Option<Box<Queue<P>>>,
-}
-
-#[derive(Debug)]
-struct Queue<P> {
     batches: VecDeque<Batch<P>>,
     gaps: usize,
 }
 
 impl<P> Default for Fresh<P> {
     fn default() -> Self {
-        Self { queue: None }
+        Self { batches: VecDeque::new(), gaps: 0 }
     }
 }
 
-impl<P> Queue<P> {
-    fn is_empty(&self) -> bool {
+impl<P> Fresh<P> {
+    pub(super) fn is_empty(&self) -> bool {
         self.batches.len() == self.gaps
     }
 
@@ -70,79 +64,72 @@ impl<P> Queue<P> {
         self.batches.partition_point(|batch| batch.last < offset)
     }
 
-    fn from(&self, offset: Offset) -> impl DoubleEndedIterator<Item = &Batch<P>> {
-        self.batches.range(self.search(offset)..).filter(|batch| batch.place.is_some())
-    }
-
-    fn below(&self, offset: Offset) -> impl DoubleEndedIterator<Item = &Batch<P>> {
-        let end = self.batches.partition_point(|batch| batch.base < offset);
-        self.batches.range(..end).filter(|batch| batch.place.is_some())
-    }
-}
-
-impl<P> Fresh<P> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.as_ref().is_none_or(|queue| queue.is_empty())
-    }
-
     /// The batch that holds `offset`.
     pub(super) fn at(&self, offset: Offset) -> Option<&Batch<P>> {
-        let queue = self.queue.as_ref()?;
-        let batch = queue.batches.get(queue.search(offset))?;
-        (batch.base <= offset && batch.place.is_some()).then_some(batch)
-    }
-
-    pub(super) fn at_mut(&mut self, offset: Offset) -> Option<&mut Batch<P>> {
-        let queue = self.queue.as_mut()?;
-        let at = queue.search(offset);
-        let batch = queue.batches.get_mut(at)?;
+        let batch = self.batches.get(self.search(offset))?;
         (batch.base <= offset && batch.place.is_some()).then_some(batch)
     }
 
     /// Batches that hold `offset` or something behind it, in order.
     pub(super) fn from(&self, offset: Offset) -> impl DoubleEndedIterator<Item = &Batch<P>> {
-        self.queue.iter().flat_map(move |queue| queue.from(offset))
+        self.batches.range(self.search(offset)..).filter(|batch| batch.place.is_some())
     }
 
     /// Batches that hold something below `offset`, in order.
     pub(super) fn below(&self, offset: Offset) -> impl DoubleEndedIterator<Item = &Batch<P>> {
-        self.queue.iter().flat_map(move |queue| queue.below(offset))
+        let end = self.batches.partition_point(|batch| batch.base < offset);
+        self.batches.range(..end).filter(|batch| batch.place.is_some())
     }
 
     /// Takes in a batch behind all others; false when it does not stand there.
     pub(super) fn push(&mut self, batch: Batch<P>) -> bool {
-        let empty = || Box::new(Queue { batches: VecDeque::with_capacity(1), gaps: 0 });
-        let queue = self.queue.get_or_insert_with(empty);
-        if queue.batches.back().is_some_and(|newest| newest.last >= batch.base) {
+        if self.batches.back().is_some_and(|newest| newest.last >= batch.base) {
             return false;
         }
-        queue.batches.push_back(batch);
+        self.batches.push_back(batch);
         true
+    }
+
+    /// Hides the batch that holds `offset`, and says where it is.
+    pub(super) fn hide(&mut self, offset: Offset) -> Option<&P> {
+        let at = self.search(offset);
+        let batch = self.batches.get_mut(at).filter(|batch| batch.base <= offset)?;
+        batch.hidden = true;
+        batch.place.as_ref()
     }
 
     /// Takes out the batch that begins at `base`.
     pub(super) fn remove(&mut self, base: Offset) -> Option<(P, Column)> {
-        let queue = self.queue.as_mut()?;
-        let at = queue.search(base);
-        let batch = queue.batches.get_mut(at).filter(|batch| batch.base == base)?;
+        let at = self.search(base);
+        let batch = self.batches.get_mut(at).filter(|batch| batch.base == base)?;
         let place = batch.place.take()?;
         let column = std::mem::replace(&mut batch.column, Column::One(u32::MAX));
-        queue.gaps += 1;
-        while queue.batches.front().is_some_and(|batch| batch.place.is_none()) {
-            queue.batches.pop_front();
-            queue.gaps -= 1;
+        self.gaps += 1;
+        while self.batches.front().is_some_and(|batch| batch.place.is_none()) {
+            self.batches.pop_front();
+            self.gaps -= 1;
         }
-        if queue.gaps * 2 > queue.batches.len() {
-            queue.batches.retain(|batch| batch.place.is_some());
-            queue.gaps = 0;
+        if self.gaps * 2 > self.batches.len() {
+            self.batches.retain(|batch| batch.place.is_some());
+            self.gaps = 0;
         }
-        let (length, capacity) = (queue.batches.len(), queue.batches.capacity());
+        let (length, capacity) = (self.batches.len(), self.batches.capacity());
         if length == 0 {
-            self.queue = None;
+            self.batches = VecDeque::new();
         } else if capacity > 64 && length < capacity / 4 {
-            queue.batches.shrink_to(length * 2);
+            self.batches.shrink_to(length * 2);
         }
         Some((place, column))
+    }
+
+    /// Takes out the only batch if there are no others.
+    pub(super) fn take_alone(&mut self) -> Option<Batch<P>> {
+        if self.batches.len() - self.gaps != 1 {
+            return None;
+        }
+        self.gaps = 0;
+        self.batches.retain(|batch| batch.place.is_some());
+        self.batches.pop_front()
     }
 }
 

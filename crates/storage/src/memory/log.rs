@@ -17,11 +17,12 @@ use hashbrown::HashMap;
 use model::subject::Subject;
 use roaring::RoaringTreemap;
 
-use super::fresh::{Batch, Fresh};
+use super::fresh::Batch;
+use super::held::{Held, Seen};
 use super::image::{BatchImage, LogRow, Window};
 use super::state::Place;
 use super::subjects::SubjectTable;
-use crate::{Bounds, LogId, Offset, Policy, Subjects};
+use crate::{Bounds, LogId, Mode, Offset, Policy, Subjects};
 
 /// The most producers that a log remembers; beyond, those that wrote longest ago are forgotten.
 const PRODUCERS_MAX: usize = 4096;
@@ -105,15 +106,8 @@ impl Hidden {
 
 #[derive(Debug)]
 pub(super) struct Log<P> {
-    pub(super) row: LogRow,
-    /// False while only parts of it were seen in a replay.
-    pub(super) known: bool,
-    pub(super) dirty: bool,
-    /// It went on at the end of a lease, and no image tells of it yet.
-    pub(super) leapt: bool,
-    pub(super) fresh: Fresh<P>,
-    /// In order; as long as it must be, because idle logs pay for every byte.
-    resting: Box<[Run]>,
+    pub(super) row: Row,
+    pub(super) held: Held<P>,
     pub(super) subjects: SubjectTable,
     /// Visible records.
     pub(super) visible: u64,
@@ -121,6 +115,39 @@ pub(super) struct Log<P> {
     /// Bytes of all batches in the index.
     pub(super) bytes: u64,
     extra: Option<Box<Extra>>,
+}
+
+/// A [`LogRow`] and what is known of it, without a byte between.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) log: LogId,
+    pub(super) first: Offset,
+    pub(super) next: Offset,
+    pub(super) lease: Offset,
+    pub(super) epoch: i32,
+    pub(super) mode: Mode,
+    pub(super) dropped: bool,
+    pub(super) known: Known,
+    /// The row of the log is to be written.
+    pub(super) dirty: bool,
+}
+
+/// What is known of a log's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Only parts of the log were seen in a replay.
+    InPart,
+    /// All.
+    Whole,
+    /// All, but the log went on at the end of a lease, and no image tells of it yet.
+    Leapt,
+}
+
+impl Row {
+    fn of(row: &LogRow, known: Known) -> Self {
+        let LogRow { log, mode, first, next, lease, epoch, dropped } = *row;
+        Self { log, first, next, lease, epoch, mode, dropped, known, dirty: false }
+    }
 }
 
 /// What few logs have.
@@ -217,12 +244,8 @@ struct Span {
 impl<P: Place> Log<P> {
     pub(super) fn new(row: LogRow) -> Self {
         Self {
-            row,
-            known: false,
-            dirty: false,
-            leapt: false,
-            fresh: Fresh::default(),
-            resting: Box::default(),
+            row: Row::of(&row, Known::InPart),
+            held: Held::default(),
             subjects: SubjectTable::default(),
             visible: 0,
             visible_bytes: 0,
@@ -231,27 +254,24 @@ impl<P: Place> Log<P> {
         }
     }
 
+    /// The log without its records.
+    pub(super) fn row(&self) -> LogRow {
+        let Row { log, first, next, lease, epoch, mode, dropped, .. } = self.row;
+        LogRow { log, mode, first, next, lease, epoch, dropped }
+    }
+
+    /// All of it is known now.
+    pub(super) fn set_row(&mut self, row: &LogRow) {
+        self.row = Row { dirty: self.row.dirty, ..Row::of(row, Known::Whole) };
+    }
+
     /// What of it rests, in order.
-    pub(super) fn runs(&self) -> &[Run] {
-        &self.resting
-    }
-
-    pub(super) fn set_runs(&mut self, runs: Vec<Run>) {
-        self.resting = runs.into();
-    }
-
-    fn retain_runs(&mut self, keep: impl FnMut(&Run) -> bool) {
-        self.change_runs(|runs| runs.retain(keep));
-    }
-
-    fn change_runs(&mut self, change: impl FnOnce(&mut Vec<Run>)) {
-        let mut runs = std::mem::take(&mut self.resting).into_vec();
-        change(&mut runs);
-        self.resting = runs.into();
+    pub(super) fn runs(&self) -> impl Iterator<Item = Run> {
+        self.held.runs_from(0)
     }
 
     pub(super) fn exists(&self) -> bool {
-        self.known && !self.row.dropped
+        self.row.known != Known::InPart && !self.row.dropped
     }
 
     pub(super) fn extra(&self) -> &Extra {
@@ -264,7 +284,7 @@ impl<P: Place> Log<P> {
 
     /// Nothing of it is in the index any more.
     pub(super) fn is_empty(&self) -> bool {
-        self.fresh.is_empty() && self.runs().is_empty()
+        self.held.is_empty()
     }
 
     pub(super) fn hidden(&self, held: bool) -> Hidden {
@@ -276,10 +296,8 @@ impl<P: Place> Log<P> {
 
     /// Where records are, in order, from the stretch on that holds `from` or follows it.
     fn spans(&self, from: Offset) -> impl Iterator<Item = Span> {
-        let start = self.runs().partition_point(|run| run.last < from);
-        let runs =
-            self.runs().iter().skip(start).map(|run| Span { base: run.base, last: run.last });
-        let fresh = self.fresh.from(from);
+        let runs = self.held.runs_from(from).map(|run| Span { base: run.base, last: run.last });
+        let fresh = self.held.from(from);
         runs.chain(fresh.map(|batch| Span { base: batch.base, last: batch.last }))
     }
 
@@ -331,18 +349,17 @@ impl<P: Place> Log<P> {
             return 0;
         }
         let mut bytes = 0;
-        let start = self.runs().partition_point(|run| run.last < from);
-        for run in self.runs().iter().skip(start).take_while(|run| run.base < to) {
+        for run in self.held.runs_from(from).take_while(|run| run.base < to) {
             bytes += run.bytes_below(to) - run.bytes_below(from);
         }
-        let gone = self.fresh.from(from).take_while(|batch| batch.last < to);
-        bytes + gone.filter(|b| !b.hidden).map(|batch| batch.place().bytes()).sum::<u64>()
+        let gone = self.held.from(from).take_while(|batch| batch.last < to);
+        bytes + gone.filter(|batch| !batch.hidden).map(|batch| batch.place.bytes()).sum::<u64>()
     }
 
     /// The first record of the newest batch, which is the least that stays.
     pub(super) fn newest_base(&self) -> Offset {
-        let newest = self.fresh.below(Offset::MAX).next_back().map(|batch| batch.base);
-        newest.or_else(|| self.runs().last().map(|run| run.last)).unwrap_or(self.row.first)
+        let newest = self.held.below(Offset::MAX).next_back().map(|batch| batch.base);
+        newest.or_else(|| self.held.last_run().map(|run| run.last)).unwrap_or(self.row.first)
     }
 
     /// The newest visible records of a subject that the log knows by heart.
@@ -360,8 +377,7 @@ impl<P: Place> Log<P> {
 
     /// The first offset such that about `excess` bytes or a little more lie between it and `first`.
     pub(super) fn behind_bytes(&self, first: Offset, mut excess: u64) -> Offset {
-        let start = self.runs().partition_point(|run| run.last < first);
-        for run in self.runs().iter().skip(start) {
+        for run in self.held.runs_from(first) {
             let below = run.bytes_below(first);
             let bytes = u64::from(run.bytes) - below;
             if bytes > excess {
@@ -372,11 +388,11 @@ impl<P: Place> Log<P> {
             }
             excess -= bytes;
         }
-        for batch in self.fresh.from(first).filter(|batch| !batch.hidden) {
+        for batch in self.held.from(first).filter(|batch| !batch.hidden) {
             if excess == 0 {
                 return batch.base;
             }
-            excess = excess.saturating_sub(batch.place().bytes());
+            excess = excess.saturating_sub(batch.place.bytes());
             if excess == 0 {
                 return batch.last + 1;
             }
@@ -387,7 +403,7 @@ impl<P: Place> Log<P> {
     /// Takes in a batch. With `known` its effects on counts and subjects are in the state already.
     /// False when the log has it.
     pub(super) fn insert(&mut self, image: &BatchImage, place: P, known: bool) -> bool {
-        if self.runs().last().is_some_and(|run| run.last >= image.base) {
+        if self.held.last_run().is_some_and(|run| run.last >= image.base) {
             return false;
         }
         let bytes = place.bytes();
@@ -396,7 +412,7 @@ impl<P: Place> Log<P> {
         let mut batch = Batch::new((image.base, image.last), times, column, place);
         batch.hidden = known && self.deleted_in(image.base, image.last) > image.last - image.base;
         let column = batch.column.clone();
-        if !self.fresh.push(batch) {
+        if !self.held.push(batch) {
             self.subjects.release(&column, image.last - image.base + 1);
             return false;
         }
@@ -418,8 +434,8 @@ impl<P: Place> Log<P> {
     pub(super) fn show(&mut self, image: &BatchImage) -> Vec<u32> {
         let limit = self.extra().policy.max_per_subject.unwrap_or(0);
         let mut dirty = Vec::new();
-        let Some(batch) = self.fresh.at(image.base) else { return dirty };
-        let column = batch.column.clone();
+        let Some(batch) = self.held.at(image.base) else { return dirty };
+        let column = batch.column.into_owned();
         let from = image.base.max(self.row.first);
         let hidden = if limit > 1 { self.hidden(false) } else { Hidden::default() };
         match &column {
@@ -460,12 +476,8 @@ impl<P: Place> Log<P> {
             let new = Arc::make_mut(deleted).insert_range(base..=last);
             self.visible = self.visible.saturating_sub(new);
             let all = self.deleted_in(span.base, span.last) == span.last - span.base + 1;
-            if let Some(batch) = self.fresh.at_mut(span.base)
-                && all
-                && !batch.hidden
-            {
-                batch.hidden = true;
-                self.visible_bytes = self.visible_bytes.saturating_sub(batch.place().bytes());
+            if all && let Some(place) = self.held.hide(span.base) {
+                self.visible_bytes = self.visible_bytes.saturating_sub(place.bytes());
             }
             touched.push((span.base, span.last));
         }
@@ -521,25 +533,23 @@ impl<P: Place> Log<P> {
     /// Takes batches and runs of a range out of the index that nobody needs; returns the files of
     /// the runs.
     pub(super) fn free(&mut self, (from, to): (Offset, Offset)) -> Vec<Run> {
-        let batches = self.fresh.from(from).take_while(|batch| batch.base < to);
+        let batches = self.held.from(from).take_while(|batch| batch.base < to);
         let gone: Vec<_> = batches
             .filter(|batch| !self.is_needed(batch.base, batch.last))
             .map(|batch| (batch.base, batch.last))
             .collect();
         for (base, last) in gone {
-            if let Some((place, column)) = self.fresh.remove(base) {
+            if let Some((place, column)) = self.held.remove(base) {
                 self.bytes = self.bytes.saturating_sub(place.bytes());
                 self.subjects.release(&column, last - base + 1);
             }
         }
-        let start = self.runs().partition_point(|run| run.last < from);
-        let runs = self.runs().iter().skip(start).take_while(|run| run.base < to);
-        let gone: Vec<_> =
-            runs.filter(|run| !self.is_needed(run.base, run.last)).copied().collect();
+        let runs = self.held.runs_from(from).take_while(|run| run.base < to);
+        let gone: Vec<_> = runs.filter(|run| !self.is_needed(run.base, run.last)).collect();
         if !gone.is_empty() {
             let bytes: u64 = gone.iter().map(|run| u64::from(run.bytes)).sum();
             self.bytes = self.bytes.saturating_sub(bytes);
-            self.retain_runs(|run| !gone.iter().any(|gone| gone.base == run.base));
+            self.held.remove_runs(|run| gone.iter().any(|gone| gone.base == run.base));
         }
         gone
     }
@@ -644,20 +654,12 @@ impl<P: Place> Log<P> {
 
     /// The run that holds `offset`, or the first one behind it.
     pub(super) fn run_from(&self, offset: Offset) -> Option<Run> {
-        self.runs().get(self.runs().partition_point(|run| run.last < offset)).copied()
-    }
-
-    /// The last run that holds something below `offset`.
-    pub(super) fn run_below(&self, offset: Offset) -> Option<Run> {
-        let end = self.runs().partition_point(|run| run.base < offset);
-        self.runs().get(end.checked_sub(1)?).copied()
+        self.held.runs_from(offset).next()
     }
 
     /// Takes a run out whose records are somewhere else from now on; false when it is gone.
     pub(super) fn unrest(&mut self, run: &Run) -> bool {
-        let before = self.runs().len();
-        self.retain_runs(|old| (old.base, old.file) != (run.base, run.file));
-        let was_there = self.runs().len() < before;
+        let was_there = self.held.remove_runs(|old| (old.base, old.file) == (run.base, run.file));
         if was_there {
             let visible = u64::from(run.bytes) - run.bytes_below(self.row.first);
             self.bytes = self.bytes.saturating_sub(run.bytes.into());
@@ -669,15 +671,15 @@ impl<P: Place> Log<P> {
     /// Puts a run in the place of the batches of the write-ahead log that it covers. What they
     /// counted for is now counted for by the run.
     pub(super) fn rest(&mut self, run: Run) {
-        let batches = self.fresh.from(run.base).take_while(|batch| batch.base <= run.last);
+        let batches = self.held.from(run.base).take_while(|batch| batch.base <= run.last);
         let gone: Vec<_> = batches.map(|batch| (batch.base, batch.last)).collect();
         let (mut bytes, mut visible) = (0, 0);
         for (base, last) in gone {
             let shown = self
-                .fresh
+                .held
                 .at(base)
                 .is_some_and(|batch| !batch.hidden && last >= self.row.first && !self.row.dropped);
-            if let Some((place, column)) = self.fresh.remove(base) {
+            if let Some((place, column)) = self.held.remove(base) {
                 bytes += place.bytes();
                 visible += if shown { place.bytes() } else { 0 };
                 self.subjects.release(&column, last - base + 1);
@@ -686,11 +688,7 @@ impl<P: Place> Log<P> {
         self.bytes = self.bytes.saturating_sub(bytes) + u64::from(run.bytes);
         let now = u64::from(run.bytes) - run.bytes_below(self.row.first);
         self.visible_bytes = self.visible_bytes.saturating_sub(visible) + now;
-        let at = self.runs().partition_point(|old| old.base < run.base);
-        self.change_runs(|runs| {
-            runs.reserve_exact(1);
-            runs.insert(at, run);
-        });
+        self.held.add_run(run);
     }
 
     /// The deleted set, in the block of 65,536 offsets of that number.
@@ -731,12 +729,12 @@ impl Once {
 
 /// The place of a found batch, and what readers see of it.
 impl<P: Place> Log<P> {
-    pub(super) fn found(&self, batch: &Batch<P>, hidden: &Hidden) -> Found<P> {
+    pub(super) fn found(&self, batch: &Seen<'_, P>, hidden: &Hidden) -> Found<P> {
         Found {
             base: batch.base,
             last: batch.last,
             max_timestamp_ms: batch.max_timestamp_ms,
-            place: batch.place().clone(),
+            place: batch.place.clone(),
             subjects: self.subjects.subjects(&batch.column),
             hidden: hidden.clone(),
         }
@@ -787,7 +785,7 @@ mod tests {
 
     #[test]
     fn a_log_that_does_nothing_stays_small() {
-        // Beside this it costs a place in a map, and what an allocation costs.
-        assert!(size_of::<Log<Bytes>>() <= 136, "{} bytes", size_of::<Log<Bytes>>());
+        // Beside this it costs a place in a table. A place in the journal takes 16 bytes.
+        assert_eq!(size_of::<Log<(u64, u64)>>(), 176);
     }
 }

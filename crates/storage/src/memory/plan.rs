@@ -327,7 +327,7 @@ impl<'a, P: Place> Planner<'a, P> {
 
     fn is_dropped(&self, log: LogId) -> bool {
         let draft = self.drafted(log).map(|draft| draft.row.dropped);
-        draft.unwrap_or_else(|| self.state.logs.get(&log).is_some_and(|log| log.row.dropped))
+        draft.unwrap_or_else(|| self.state.logs.get(log).is_some_and(|log| log.row.dropped))
     }
 
     fn mode_of(&self, log: LogId, foresight: &Foresight) -> Result<Mode, SubmitError> {

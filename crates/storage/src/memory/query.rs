@@ -214,7 +214,7 @@ impl<P: Place, S: Source<P>> Query<'_, P, S> {
         let mut from = {
             let state = self.state();
             let Some(found) = state.existing(log) else { return Ok(None) };
-            if found.runs().is_empty() {
+            if found.runs().next().is_none() {
                 return Ok(found.next_fresh(filter, from));
             }
             let candidates = found.subjects.candidates(filter, from.max(found.row.first));
@@ -275,7 +275,7 @@ impl<P: Place, S: Source<P>> Query<'_, P, S> {
                 if let Some(last) = found.last_fresh(filter, before, &hidden) {
                     return Ok(Some(last));
                 }
-                match found.run_below(before).filter(|run| run.last >= hidden.first) {
+                match found.held.run_below(before).filter(|run| run.last >= hidden.first) {
                     Some(run) => (run, hidden),
                     None => return Ok(None),
                 }
@@ -338,7 +338,8 @@ impl<P: Place, S: Source<P>> Query<'_, P, S> {
                 let first = found.row.first;
                 let matching = found.subjects.matching(filter, after.as_ref());
                 let visible = matching.filter(|(_, slot)| slot.last.is_some_and(|l| l >= first));
-                visible.map(|(_, slot)| slot.subject.clone()).take(limit - spans.len()).collect()
+                let subjects = visible.map(|(_, slot)| slot.subject.into_owned());
+                subjects.take(limit - spans.len()).collect()
             };
             let Some(last) = page.last() else { break };
             after = Some(last.clone());
@@ -486,10 +487,10 @@ impl<P: Place, S: Source<P>> Query<'_, P, S> {
             let run = {
                 let state = self.state();
                 let log = state.existing(log).ok_or(ReadError::NoLog)?;
-                match log.runs().iter().find(|run| run.appended_ms >= clock_ms) {
-                    Some(run) => *run,
+                match log.runs().find(|run| run.appended_ms >= clock_ms) {
+                    Some(run) => run,
                     None => {
-                        let mut fresh = log.fresh.from(0);
+                        let mut fresh = log.held.from(0);
                         let found = fresh.find(|batch| batch.appended_ms >= clock_ms);
                         return Ok(found.map_or(log.row.next, |batch| batch.base));
                     }
@@ -599,7 +600,7 @@ impl<P: Place> State<P> {
         page: &Page,
     ) -> Result<Stretch<Vec<Found<P>>>, ReadError> {
         let held = page.limits.held;
-        let log = self.logs.get(&log).filter(|log| log.exists() || held);
+        let log = self.logs.get(log).filter(|log| log.exists() || held);
         let log = log.ok_or(ReadError::NoLog)?;
         let (first, end) = (log.row.first, log.row.next);
         if start > end || (start < first && !held) {
@@ -611,16 +612,16 @@ impl<P: Place> State<P> {
         }
         let mut found = Vec::new();
         let mut bytes = 0;
-        for batch in log.fresh.from(at) {
+        for batch in log.held.from(at) {
             if !held && batch.hidden {
                 continue;
             }
-            bytes += usize::try_from(batch.place().bytes()).unwrap_or(usize::MAX);
+            bytes += usize::try_from(batch.place.bytes()).unwrap_or(usize::MAX);
             let any = !found.is_empty() || !page.batches.is_empty();
             if any && bytes > page.room() {
                 break;
             }
-            found.push(log.found(batch, &hidden));
+            found.push(log.found(&batch, &hidden));
         }
         Ok(Stretch::Rest(found))
     }
@@ -647,7 +648,7 @@ impl<P: Place> Log<P> {
         let from = range.start.max(self.row.first);
         let end = range.end;
         let hidden = hidden.clone();
-        let batches = self.fresh.from(from).take_while(move |batch| batch.base < end);
+        let batches = self.held.from(from).take_while(move |batch| batch.base < end);
         batches.flat_map(move |batch| {
             let last = batch.last.min(end - 1);
             let hidden = hidden.clone();
@@ -664,7 +665,13 @@ impl<P: Place> Log<P> {
         if !filter.is_literal() {
             let near = self.shown_fresh(&(from..Offset::MAX), &hidden);
             let near: Vec<_> = near.take(NEAR_RECORDS).collect();
-            if let Some((hit, _)) = near.iter().find(|(_, slot)| self.matches(filter, *slot)) {
+            // Neighbours often have the same subject.
+            let mut matched = None;
+            let mut matches = |slot: u32| match matched {
+                Some((known, hit)) if known == slot => hit,
+                Some(_) | None => matched.insert((slot, self.matches(filter, slot))).1,
+            };
+            if let Some((hit, _)) = near.iter().find(|(_, slot)| matches(*slot)) {
                 return Some(*hit);
             }
             match near.last() {
@@ -682,19 +689,19 @@ impl<P: Place> Log<P> {
 
     /// The last shown record in the index below `before` that matches.
     fn last_fresh(&self, filter: &Filter, before: Offset, hidden: &Hidden) -> Option<Offset> {
-        for batch in self.fresh.below(before).rev() {
+        for batch in self.held.below(before).rev() {
             if batch.last < hidden.first {
                 break;
             }
-            if let Column::One(slot) = batch.column
-                && !self.matches(filter, slot)
-            {
-                continue;
-            }
             let offsets = (batch.base..=batch.last.min(before - 1)).rev();
             let mut shown = offsets.filter(|offset| !hidden.hides(*offset));
-            let hit =
-                shown.find(|offset| self.matches(filter, batch.column.of(batch.index(*offset))));
+            let hit = match &*batch.column {
+                Column::One(slot) if self.matches(filter, *slot) => shown.next(),
+                Column::One(_) => None,
+                Column::Each(_) => {
+                    shown.find(|offset| self.matches(filter, batch.column.of(batch.index(*offset))))
+                }
+            };
             if hit.is_some() {
                 return hit;
             }
@@ -730,9 +737,9 @@ impl<P: Place> Log<P> {
     }
 
     fn at_or_after(&self, from: Offset, timestamp_ms: i64, hidden: &Hidden) -> Option<Found<P>> {
-        let mut batches = self.fresh.from(from.max(self.row.first));
+        let mut batches = self.held.from(from.max(self.row.first));
         let batch =
             batches.find(|batch| batch.max_timestamp_ms >= timestamp_ms && !batch.hidden)?;
-        Some(self.found(batch, hidden))
+        Some(self.found(&batch, hidden))
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use model::subject::Subject;
 
 use super::image::{LogRow, Window};
-use super::log::{Log, Ref, Run};
+use super::log::{Known, Log, Ref, Run};
 use super::state::{Place, State};
 use super::weight::adjust;
 use crate::{CursorState, LogId, Mode, Offset, Policy};
@@ -43,7 +43,7 @@ pub enum RowKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowValue {
     /// Of a log.
-    Log(Box<LogValue>),
+    Log(LogValue),
     /// Of a cursor.
     Cursor(CursorState),
     /// Of a producer.
@@ -72,8 +72,8 @@ pub enum RowValue {
 pub struct LogValue {
     /// The log.
     pub row: LogRow,
-    /// What it keeps in sight.
-    pub policy: Policy,
+    /// What it keeps in sight, if that is not everything.
+    pub policy: Option<Box<Policy>>,
     /// From which record on those of a subject are counted.
     pub counted_from: Offset,
     /// Visible records.
@@ -130,11 +130,11 @@ impl<P: Place> State<P> {
 
     fn row_value(&self, key: &RowKey) -> Option<RowValue> {
         // Of a log in memory nothing lasts but where it goes on.
-        let lasting = |id: &LogId| self.logs.get(id).filter(|log| log.row.mode != Mode::Memory);
+        let lasting = |id: &LogId| self.logs.get(*id).filter(|log| log.row.mode != Mode::Memory);
         match key {
             RowKey::Log(id) => {
-                let log = self.logs.get(id).filter(|log| log.known)?;
-                Some(RowValue::Log(Box::new(log_value(log))))
+                let log = self.logs.get(*id).filter(|log| log.row.known != Known::InPart)?;
+                Some(RowValue::Log(log_value(log)))
             }
             RowKey::Cursor(name, log) => {
                 self.cursors.get(&(name.clone(), *log)).cloned().map(RowValue::Cursor)
@@ -173,15 +173,14 @@ impl<P: Place> State<P> {
     fn mark_clean(&mut self, key: &RowKey) {
         match key {
             RowKey::Log(id) => {
-                if let Some(log) = self.logs.get_mut(id) {
-                    log.dirty = false;
+                if let Some(log) = self.logs.get_mut(*id) {
+                    log.row.dirty = false;
                 }
             }
             RowKey::Subject(log, subject) => {
-                let Some(log) = self.logs.get_mut(log) else { return };
-                let slot = log.subjects.find(subject);
-                if let Some(slot) = slot.and_then(|slot| log.subjects.get_mut(slot)) {
-                    slot.dirty = false;
+                let Some(log) = self.logs.get_mut(*log) else { return };
+                if let Some(slot) = log.subjects.find(subject) {
+                    log.subjects.mark_clean(slot);
                 }
             }
             RowKey::Row(table, key) => {
@@ -201,7 +200,7 @@ impl<P: Place> State<P> {
     /// Takes back a row; the rows of logs come first, and all before the first image.
     pub fn load(&mut self, key: RowKey, value: RowValue) {
         match (key, value) {
-            (RowKey::Log(id), RowValue::Log(value)) => self.load_log(id, *value),
+            (RowKey::Log(id), RowValue::Log(value)) => self.load_log(id, value),
             (RowKey::Cursor(name, log), RowValue::Cursor(state)) => {
                 self.load_cursor(name, log, state);
             }
@@ -214,14 +213,9 @@ impl<P: Place> State<P> {
             }
             (RowKey::Subject(log, subject), RowValue::Subject { first, last, newest }) => {
                 let subjects = &mut self.log_mut(log).subjects;
-                let before = subjects.len();
-                let slot = subjects.slot_for(&subject);
-                let after = subjects.len();
-                if let Some(slot) = subjects.get_mut(slot) {
-                    slot.first = first;
-                    slot.last = Some(last);
-                    slot.newest = (!newest.is_empty()).then(|| Box::new(newest.into()));
-                }
+                let before = subjects.weight();
+                subjects.load(&subject, (first, last), newest);
+                let after = subjects.weight();
                 adjust(&mut self.weight.subjects, before, after);
             }
             (RowKey::Refs(queue, _), RowValue::Refs(refs)) => {
@@ -248,29 +242,29 @@ impl<P: Place> State<P> {
             self.count_run(run);
         }
         let log = self.log_mut(id);
-        log.row = value.row;
-        log.known = true;
+        log.set_row(&value.row);
         log.visible = value.visible;
         log.visible_bytes = value.visible_bytes;
         log.bytes = value.bytes;
-        log.set_runs(value.runs);
-        if value.policy != Policy::default() {
+        value.runs.into_iter().for_each(|run| log.held.add_run(run));
+        if let Some(policy) = value.policy {
             let extra = log.extra_mut();
-            extra.policy = value.policy;
+            extra.policy = *policy;
             extra.counted_from = value.counted_from;
         }
     }
 }
 
 fn log_value<P: Place>(log: &Log<P>) -> LogValue {
+    let policy = &log.extra().policy;
     let lasting = |count: u64| if log.row.mode == Mode::Memory { 0 } else { count };
     LogValue {
-        row: log.row,
-        policy: log.extra().policy.clone(),
+        row: log.row(),
+        policy: Some(policy).filter(|policy| **policy != Policy::default()).cloned().map(Box::new),
         counted_from: log.extra().counted_from,
         visible: lasting(log.visible),
         visible_bytes: lasting(log.visible_bytes),
         bytes: lasting(log.bytes),
-        runs: log.runs().to_vec(),
+        runs: log.runs().collect(),
     }
 }

@@ -15,8 +15,9 @@ use hashbrown::{HashMap, HashSet};
 use model::subject::Subject;
 
 use super::image::{BatchImage, Image, LogRow, Target, Window};
-use super::log::Log;
 pub use super::log::{Found, Hidden, Ref, Run};
+use super::log::{Known, Log};
+use super::logs::Logs;
 use super::rows::refs_block;
 pub use super::rows::{LogValue, RowKey, RowValue};
 use super::weight::{Weight, adjust};
@@ -48,7 +49,7 @@ impl Place for Bytes {
 /// See the module's text.
 #[derive(Debug)]
 pub struct State<P> {
-    pub(super) logs: HashMap<LogId, Box<Log<P>>>,
+    pub(super) logs: Logs<P>,
     pub(super) tables: BTreeMap<Box<str>, BTreeMap<Bytes, Row>>,
     pub(super) cursors: BTreeMap<(Bytes, LogId), CursorState>,
     /// Batches by home: what was put there, gone or not.
@@ -77,23 +78,29 @@ pub(super) struct Row {
 /// Rows that have changed: those that carry a mark of their own, and the others.
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
+    /// Those of logs, of which there may be a million.
+    logs: Vec<LogId>,
     marked: Vec<RowKey>,
     others: HashSet<RowKey>,
 }
 
 impl Dirty {
     pub(super) fn len(&self) -> usize {
-        self.marked.len() + self.others.len()
+        self.logs.len() + self.marked.len() + self.others.len()
     }
 
     pub(super) fn take(&mut self) -> Vec<RowKey> {
-        let mut all = std::mem::take(&mut self.marked);
-        all.extend(std::mem::take(&mut self.others));
-        all
+        let logs = std::mem::take(&mut self.logs).into_iter().map(RowKey::Log);
+        let marked = std::mem::take(&mut self.marked);
+        logs.chain(marked).chain(std::mem::take(&mut self.others)).collect()
     }
 
     pub(super) fn extend(&mut self, keys: impl IntoIterator<Item = RowKey>) {
         self.others.extend(keys);
+    }
+
+    fn mark_log(&mut self, id: LogId) {
+        self.logs.push(id);
     }
 
     fn mark(&mut self, key: RowKey) {
@@ -132,7 +139,7 @@ impl<P: Place> State<P> {
     /// An empty state.
     pub fn new() -> Self {
         Self {
-            logs: HashMap::new(),
+            logs: Logs::new(),
             tables: BTreeMap::new(),
             cursors: BTreeMap::new(),
             homes: BTreeMap::new(),
@@ -150,7 +157,7 @@ impl<P: Place> State<P> {
     pub fn loaded(&mut self, known: u64) {
         self.known = known;
         self.applied = known;
-        for log in self.logs.values_mut() {
+        for log in self.logs.iter_mut() {
             log.loaded();
         }
     }
@@ -204,18 +211,18 @@ impl<P: Place> State<P> {
     pub fn apply_batch(&mut self, image: &BatchImage, place: P) {
         let home = place.home();
         let log = self.log_mut(image.log);
-        let subjects = log.subjects.len();
+        let before = log.subjects.weight();
         let inserted = log.insert(image, place, false);
-        let subjects = (subjects, log.subjects.len());
-        adjust(&mut self.weight.subjects, subjects.0, subjects.1);
+        let slots = if inserted { log.show(image) } else { Vec::new() };
+        let after = log.subjects.weight();
+        adjust(&mut self.weight.subjects, before, after);
         if !inserted {
             return;
         }
         let log = self.log_mut(image.log);
-        let mut keys = vec![RowKey::Log(image.log)];
-        keys.retain(|_| !std::mem::replace(&mut log.dirty, true));
-        let fresh = log.show(image);
-        for slot in fresh {
+        let clean = !std::mem::replace(&mut log.row.dirty, true);
+        let mut keys = Vec::new();
+        for slot in slots {
             if let Some(slot) = log.subjects.get(slot) {
                 // A clone would leave its count of users behind for as long as the slot is there.
                 keys.push(RowKey::Subject(image.log, slot.subject.detached()));
@@ -225,6 +232,9 @@ impl<P: Place> State<P> {
             self.with_producer(image.log, producer.id, |window| {
                 window.push(producer, image.base, image.last);
             });
+        }
+        if clean {
+            self.dirty.mark_log(image.log);
         }
         keys.into_iter().for_each(|key| self.dirty.mark(key));
         for (index, id) in &image.once {
@@ -252,18 +262,18 @@ impl<P: Place> State<P> {
     /// Takes in the place of a batch of a group whose effects are known from rows.
     pub fn place_known(&mut self, image: &BatchImage, place: P) {
         let home = place.home();
-        let Some(log) = self.logs.get_mut(&image.log) else { return };
-        let before = log.subjects.len();
+        let Some(log) = self.logs.get_mut(image.log) else { return };
+        let before = log.subjects.weight();
         let inserted = log.insert(image, place, true);
-        adjust(&mut self.weight.subjects, before, log.subjects.len());
+        adjust(&mut self.weight.subjects, before, log.subjects.weight());
         if inserted {
             self.note_home(home, image);
             // It may have been let go of already; then its bytes are not counted any more.
-            let Some(log) = self.logs.get_mut(&image.log) else { return };
-            let (bytes, before) = (log.bytes, log.subjects.len());
+            let Some(log) = self.logs.get_mut(image.log) else { return };
+            let (bytes, before) = (log.bytes, log.subjects.weight());
             let _ = log.free((image.base, image.last + 1));
             log.bytes = bytes;
-            adjust(&mut self.weight.subjects, before, log.subjects.len());
+            adjust(&mut self.weight.subjects, before, log.subjects.weight());
         }
     }
 
@@ -277,12 +287,12 @@ impl<P: Place> State<P> {
         let offset = image.base + u64::from(target.index);
         let queue = self.log_mut(target.queue);
         queue.row.next = queue.row.next.max(target.place + 1);
-        let clean = !std::mem::replace(&mut queue.dirty, true);
+        let clean = !std::mem::replace(&mut queue.row.dirty, true);
         let (log, priority) = (image.log, target.priority);
         let held = Ref { log, offset, priority, deliveries: 0, not_before_ms: 0 };
         let new = !queue.row.dropped && queue.extra_mut().refs.insert(target.place, held).is_none();
         if clean {
-            self.dirty.mark(RowKey::Log(target.queue));
+            self.dirty.mark_log(target.queue);
         }
         if new {
             self.weight.refs += 1;
@@ -292,32 +302,30 @@ impl<P: Place> State<P> {
     }
 
     pub(super) fn load_ref(&mut self, queue: LogId, place: u64, held: Ref) {
-        if !self.logs.contains_key(&queue) {
+        if !self.logs.contains(queue) {
             return;
         }
         let new = self.log_mut(queue).extra_mut().refs.insert(place, held).is_none();
         self.weight.refs += u64::from(new);
-        if let Some(log) = self.logs.get_mut(&held.log) {
+        if let Some(log) = self.logs.get_mut(held.log) {
             log.refer(held.offset);
         }
     }
 
     fn changed(&mut self, id: LogId) {
-        if let Some(log) = self.logs.get_mut(&id)
-            && !std::mem::replace(&mut log.dirty, true)
+        if let Some(log) = self.logs.get_mut(id)
+            && !std::mem::replace(&mut log.row.dirty, true)
         {
-            self.dirty.mark(RowKey::Log(id));
+            self.dirty.mark_log(id);
         }
     }
 
     fn apply_log(&mut self, row: &LogRow) {
         let log = self.log_mut(row.log);
-        let before = log.row;
+        let before = log.row();
         let trimmed = log.trim(row.first);
         let log_row = LogRow { first: log.row.first, next: before.next.max(row.next), ..*row };
-        log.row = log_row;
-        log.known = true;
-        log.leapt = false;
+        log.set_row(&log_row);
         self.changed(row.log);
         if let Some((from, to)) = trimmed {
             self.forget_deleted(row.log, from, to);
@@ -333,7 +341,7 @@ impl<P: Place> State<P> {
     /// Blocks of the deleted set that lie below the first offset are rows no more.
     fn forget_deleted(&mut self, id: LogId, from: Offset, to: Offset) {
         let few = (to >> 16) - (from >> 16) <= 64;
-        let any = self.logs.get(&id).is_some_and(|log| log.hidden(false).any_deleted(0, u64::MAX));
+        let any = self.logs.get(id).is_some_and(|log| log.hidden(false).any_deleted(0, u64::MAX));
         if few || any {
             let blocks = from >> 16..=(to >> 16).min((from >> 16) + 100_000);
             let dirty = &mut self.dirty;
@@ -342,10 +350,10 @@ impl<P: Place> State<P> {
     }
 
     fn sweep_subjects(&mut self, id: LogId) {
-        let Some(log) = self.logs.get_mut(&id) else { return };
-        let before = log.subjects.len();
+        let Some(log) = self.logs.get_mut(id) else { return };
+        let before = log.subjects.weight();
         let swept = log.subjects.sweep(log.row.first);
-        adjust(&mut self.weight.subjects, before, log.subjects.len());
+        adjust(&mut self.weight.subjects, before, log.subjects.weight());
         for gone in swept {
             self.dirty.add(RowKey::Subject(id, gone));
         }
@@ -382,10 +390,10 @@ impl<P: Place> State<P> {
         for name in names {
             self.apply_cursor(&name, id, None);
         }
-        let Some(log) = self.logs.get_mut(&id) else { return };
+        let Some(log) = self.logs.get_mut(id) else { return };
         log.forget_floors();
         let mut gone: Vec<_> =
-            log.subjects.all().map(|slot| RowKey::Subject(id, slot.subject.clone())).collect();
+            log.subjects.all().map(|slot| RowKey::Subject(id, slot.subject.into_owned())).collect();
         let places: Vec<_> = log.extra().refs.keys().copied().collect();
         let producers =
             log.extra().producers.keys().map(|producer| RowKey::Producer(id, *producer));
@@ -403,14 +411,14 @@ impl<P: Place> State<P> {
 
     /// Removes a dropped log of which nothing is held any more.
     fn forget_dropped(&mut self, id: LogId) {
-        if let Some(log) = self.logs.get(&id)
+        if let Some(log) = self.logs.get(id)
             && log.row.dropped
             && log.is_empty()
         {
             self.changed(id);
-            if let Some(log) = self.logs.remove(&id) {
+            if let Some(log) = self.logs.remove(id) {
                 let extra = log.extra();
-                adjust(&mut self.weight.subjects, log.subjects.len(), 0);
+                adjust(&mut self.weight.subjects, log.subjects.weight(), 0);
                 adjust(&mut self.weight.producers, extra.producers.len(), 0);
                 adjust(&mut self.weight.once, extra.once.seen.len(), 0);
                 adjust(&mut self.weight.refs, extra.refs.len(), 0);
@@ -421,7 +429,7 @@ impl<P: Place> State<P> {
     fn apply_delete(&mut self, id: LogId, ranges: &[Range<Offset>]) {
         let mut touched = Vec::new();
         for range in ranges {
-            let Some(log) = self.logs.get_mut(&id) else { return };
+            let Some(log) = self.logs.get_mut(id) else { return };
             touched.extend(log.delete(range));
             let last = range.end.saturating_sub(1).max(range.start).min(log.row.next);
             for block in range.start >> 16..=last >> 16 {
@@ -473,7 +481,7 @@ impl<P: Place> State<P> {
     }
 
     pub(super) fn load_cursor(&mut self, name: Bytes, id: LogId, state: CursorState) {
-        if !self.logs.contains_key(&id) {
+        if !self.logs.contains(id) {
             return;
         }
         let log = self.log_mut(id);
@@ -487,7 +495,7 @@ impl<P: Place> State<P> {
     /// In a log that keeps records until they are consumed: what all cursors are done with goes
     /// out of sight. `new` is what one of them has just settled above its floor.
     fn consume(&mut self, id: LogId, new: &[Range<Offset>]) {
-        let Some(log) = self.logs.get(&id) else { return };
+        let Some(log) = self.logs.get(id) else { return };
         if !log.extra().policy.until_consumed {
             return;
         }
@@ -505,8 +513,8 @@ impl<P: Place> State<P> {
         if !gone.is_empty() {
             self.apply_delete(id, &gone);
         }
-        let Some(log) = self.logs.get_mut(&id) else { return };
-        let row = LogRow { first: floor.min(log.row.next), ..log.row };
+        let Some(log) = self.logs.get_mut(id) else { return };
+        let row = LogRow { first: floor.min(log.row.next), ..log.row() };
         if row.first > log.row.first {
             self.apply_log(&row);
         }
@@ -514,14 +522,14 @@ impl<P: Place> State<P> {
 
     fn apply_settle(&mut self, queue: LogId, places: &[u64]) {
         for place in places {
-            let Some(log) = self.logs.get_mut(&queue) else { return };
+            let Some(log) = self.logs.get_mut(queue) else { return };
             if log.extra().refs.is_empty() {
                 return;
             }
             let Some(held) = log.extra_mut().refs.remove(place) else { continue };
             self.weight.refs -= 1;
             self.dirty.add(RowKey::Refs(queue, refs_block(*place)));
-            let Some(log) = self.logs.get_mut(&held.log) else { continue };
+            let Some(log) = self.logs.get_mut(held.log) else { continue };
             if log.unrefer(held.offset) {
                 self.free(held.log, (held.offset, held.offset + 1));
                 self.forget_dropped(held.log);
@@ -530,7 +538,7 @@ impl<P: Place> State<P> {
     }
 
     fn apply_release(&mut self, queue: LogId, states: &[Released]) {
-        let Some(log) = self.logs.get_mut(&queue) else { return };
+        let Some(log) = self.logs.get_mut(queue) else { return };
         for state in states {
             if let Some(held) = log.extra_mut().refs.get_mut(&state.place) {
                 held.deliveries = state.deliveries;
@@ -582,16 +590,16 @@ impl<P: Place> State<P> {
 
     /// The log; outside of its creation it is there.
     pub(super) fn log_mut(&mut self, id: LogId) -> &mut Log<P> {
-        self.logs.entry(id).or_insert_with(|| Box::new(Log::new(LogRow::none(id))))
+        self.logs.get_or_insert(id)
     }
 
     /// Lets go of what nobody needs in a range of a log.
     fn free(&mut self, id: LogId, range: (Offset, Offset)) {
-        let Some(log) = self.logs.get_mut(&id) else { return };
+        let Some(log) = self.logs.get_mut(id) else { return };
         let touched = log.run_from(range.0).filter(|run| run.base < range.1);
-        let before = log.subjects.len();
+        let before = log.subjects.weight();
         let gone = log.free(range);
-        adjust(&mut self.weight.subjects, before, log.subjects.len());
+        adjust(&mut self.weight.subjects, before, log.subjects.weight());
         if gone.is_empty() {
             self.touched_files.extend(touched.map(|run| run.file));
             return;
@@ -623,54 +631,46 @@ impl<P: Place> State<P> {
     /// All images were applied: what was not stored is gone, and logs that hold a lease go on at
     /// its end.
     pub fn finish_replay(&mut self) {
-        let ids: Vec<_> = self.logs.keys().copied().collect();
+        let ids: Vec<_> = self.logs.ids().collect();
         for id in &ids {
-            let Some(log) = self.logs.get_mut(id) else { continue };
+            let Some(log) = self.logs.get_mut(*id) else { continue };
             if log.row.lease > log.row.next {
                 log.row.next = log.row.lease;
                 log.row.epoch = log.row.epoch.saturating_add(1);
-                log.leapt = true;
+                log.row.known = Known::Leapt;
                 self.changed(*id);
             }
         }
-        let volatile: HashSet<LogId> = self
-            .logs
-            .iter()
-            .filter(|(_, log)| log.row.mode == Mode::Memory)
-            .map(|(id, _)| *id)
-            .collect();
-        let known: HashSet<LogId> = ids.iter().copied().collect();
-        let lost = |id: &LogId| volatile.contains(id) || !known.contains(id);
-        for id in &ids {
-            let Some(log) = self.logs.get_mut(id) else { continue };
-            // References and records of memory were of the run that has ended.
+        // References and records of memory were of the run that has ended.
+        let lost =
+            |logs: &Logs<P>, id: LogId| logs.get(id).is_none_or(|log| log.row.mode == Mode::Memory);
+        for id in ids {
+            let Some(log) = self.logs.get(id) else { continue };
             let refs = log.extra().refs.iter();
-            let gone = refs.filter(|(_, held)| lost(id) || lost(&held.log));
+            let gone = refs.filter(|(_, held)| lost(&self.logs, id) || lost(&self.logs, held.log));
             let places: Vec<_> = gone.map(|(place, _)| *place).collect();
-            self.apply_settle(*id, &places);
-            if volatile.contains(id)
-                && let Some(log) = self.logs.get(id)
-            {
-                let row = LogRow { first: log.row.next, ..log.row };
+            self.apply_settle(id, &places);
+            if let Some(log) = self.logs.get(id).filter(|log| log.row.mode == Mode::Memory) {
+                let row = LogRow { first: log.row.next, ..log.row() };
                 self.apply_log(&row);
-                self.forget_dropped(*id);
+                self.forget_dropped(id);
             }
         }
     }
 
     /// Images that end all leases: the logs go on without a gap after a clean stop.
     pub fn end_leases(&self) -> Vec<Image> {
-        let leased = self.logs.values().filter(|log| log.exists() && log.row.lease > log.row.next);
+        let leased = self.logs.iter().filter(|log| log.exists() && log.row.lease > log.row.next);
         let mut rows: Vec<_> =
-            leased.map(|log| LogRow { lease: log.row.next, ..log.row }).collect();
+            leased.map(|log| LogRow { lease: log.row.next, ..log.row() }).collect();
         rows.sort_unstable_by_key(|row| row.log);
         rows.into_iter().map(Image::Log).collect()
     }
 
     /// The logs that exist, in order.
     pub fn logs(&self) -> Vec<LogId> {
-        let existing = self.logs.iter().filter(|(_, log)| log.exists());
-        let mut ids: Vec<_> = existing.map(|(id, _)| *id).collect();
+        let existing = self.logs.iter().filter(|log| log.exists());
+        let mut ids: Vec<_> = existing.map(|log| log.row.log).collect();
         ids.sort_unstable();
         ids
     }
@@ -682,21 +682,21 @@ impl<P: Place> State<P> {
 
     /// The row of a log that exists.
     pub fn row(&self, log: LogId) -> Option<LogRow> {
-        self.existing(log).map(|log| log.row)
+        self.existing(log).map(Log::row)
     }
 
     pub(super) fn existing(&self, log: LogId) -> Option<&Log<P>> {
-        self.logs.get(&log).map(Box::as_ref).filter(|log| log.exists())
+        self.logs.get(log).filter(|log| log.exists())
     }
 
     /// Whether a log went on at the end of a lease without an image of it.
     pub(super) fn has_leapt(&self, log: LogId) -> bool {
-        self.logs.get(&log).is_some_and(|log| log.leapt)
+        self.logs.get(log).is_some_and(|log| log.row.known == Known::Leapt)
     }
 
     /// The window of a producer.
     pub(super) fn window(&self, log: LogId, id: i64) -> Option<&Window> {
-        self.logs.get(&log)?.extra().producers.get(&id)
+        self.logs.get(log)?.extra().producers.get(&id)
     }
 
     /// Batches that were put into homes up to this one, gone or not: in order, each once.
@@ -713,11 +713,25 @@ impl<P: Place> State<P> {
         self.homes = self.homes.split_off(&(home + 1));
     }
 
+    /// Batches among `range` that are still needed and in one of the homes up to `home`, at most
+    /// `limit`.
+    pub fn resting_in(
+        &self,
+        id: LogId,
+        range: Range<Offset>,
+        home: u32,
+        limit: usize,
+    ) -> Vec<Resting<P>> {
+        let batches = self.logs.get(id).into_iter().flat_map(|log| log.held.from(range.start));
+        let bases = batches.map(|batch| batch.base).take_while(|base| *base < range.end);
+        bases.filter_map(|base| self.resting(id, base, home)).take(limit).collect()
+    }
+
     /// A batch that is still needed, if it is in one of the homes up to `home`.
     pub fn resting(&self, id: LogId, base: Offset, home: u32) -> Option<Resting<P>> {
-        let log = self.logs.get(&id)?;
-        let batch = log.fresh.at(base).filter(|batch| batch.base == base)?;
-        let place = batch.place();
+        let log = self.logs.get(id)?;
+        let batch = log.held.at(base).filter(|batch| batch.base == base)?;
+        let place = batch.place;
         ((1..=home).contains(&place.home())).then(|| Resting {
             base,
             last: batch.last,
@@ -731,7 +745,7 @@ impl<P: Place> State<P> {
     /// Whether records between two neighbouring batches of a run may be missing: what is there is
     /// out of sight.
     pub fn is_gap_hidden(&self, id: LogId, gap: Range<Offset>) -> bool {
-        let Some(log) = self.logs.get(&id) else { return true };
+        let Some(log) = self.logs.get(id) else { return true };
         if log.row.dropped || gap.end <= log.row.first {
             return true;
         }
@@ -741,7 +755,7 @@ impl<P: Place> State<P> {
 
     /// A run takes the place of the batches that it holds, unless nobody needs any of them.
     pub fn rest(&mut self, id: LogId, run: Run) {
-        let Some(log) = self.logs.get_mut(&id) else { return };
+        let Some(log) = self.logs.get_mut(id) else { return };
         log.rest(run);
         self.count_run(&run);
         self.changed(id);
@@ -751,7 +765,7 @@ impl<P: Place> State<P> {
 
     /// A run is not read any more: others take its place at once.
     pub fn unrest(&mut self, id: LogId, run: &Run) {
-        let Some(log) = self.logs.get_mut(&id) else { return };
+        let Some(log) = self.logs.get_mut(id) else { return };
         if log.unrest(run) {
             self.uncount_run(run);
             self.changed(id);
@@ -760,22 +774,22 @@ impl<P: Place> State<P> {
 
     /// The runs of a log, in order.
     pub fn runs(&self, id: LogId) -> Vec<Run> {
-        self.logs.get(&id).map(|log| log.runs().to_vec()).unwrap_or_default()
+        self.logs.get(id).map(|log| log.runs().collect()).unwrap_or_default()
     }
 
     /// The run of a log in a file that begins at this offset.
     pub fn run_in(&self, id: LogId, file: u64, base: Offset) -> Option<Run> {
-        self.logs.get(&id)?.run_from(base).filter(|run| run.base == base && run.file == file)
+        self.logs.get(id)?.run_from(base).filter(|run| run.base == base && run.file == file)
     }
 
     /// Which of these records anybody needs.
     pub fn is_needed(&self, id: LogId, offset: Offset) -> bool {
-        self.logs.get(&id).is_some_and(|log| log.is_record_needed(offset))
+        self.logs.get(id).is_some_and(|log| log.is_record_needed(offset))
     }
 
     /// How many records of `base..=last` anybody needs, about.
     pub fn needed_in(&self, id: LogId, base: Offset, last: Offset) -> u64 {
-        let Some(log) = self.logs.get(&id) else { return 0 };
+        let Some(log) = self.logs.get(id) else { return 0 };
         let visible = if log.row.dropped {
             0
         } else {
@@ -812,7 +826,7 @@ impl<P: Place> State<P> {
 
     /// Bytes of the batches in the index.
     pub fn live_bytes(&self) -> u64 {
-        self.logs.values().map(|log| log.bytes).sum()
+        self.logs.iter().map(|log| log.bytes).sum()
     }
 
     /// See [`Engine::bounds`](crate::Engine::bounds).
@@ -861,21 +875,20 @@ impl<P: Place> State<P> {
 
     /// What a query has found about a subject whose last record was deleted.
     pub fn correct_last(&mut self, id: LogId, subject: &Subject, from: Offset, to: Option<Offset>) {
-        let Some(log) = self.logs.get_mut(&id) else { return };
+        let Some(log) = self.logs.get_mut(id) else { return };
         let first = log.row.first;
-        let Some(index) = log.subjects.find(subject) else { return };
-        let Some(slot) = log.subjects.get_mut(index).filter(|slot| slot.last == Some(from)) else {
+        let Some(slot) = log.subjects.find(subject) else { return };
+        if log.subjects.get(slot).is_none_or(|slot| slot.last != Some(from)) {
             return;
-        };
-        slot.last = to;
-        slot.dirty = true;
+        }
+        log.subjects.correct_last(slot, to);
         self.dirty.add(RowKey::Subject(id, subject.clone()));
         if to.is_none()
-            && let Some(log) = self.logs.get_mut(&id)
+            && let Some(log) = self.logs.get_mut(id)
         {
-            let before = log.subjects.len();
-            log.subjects.forget(index, first);
-            adjust(&mut self.weight.subjects, before, log.subjects.len());
+            let before = log.subjects.weight();
+            log.subjects.forget(slot, first);
+            adjust(&mut self.weight.subjects, before, log.subjects.weight());
         }
     }
 }

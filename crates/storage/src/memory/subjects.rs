@@ -1,25 +1,25 @@
 //! What a log knows of its subjects, and the side column of its newest batches.
 //!
 //! Batches in the write-ahead log name slots, so that a column costs four bytes a record, and
-//! nothing at all for a batch of one subject; resting files have columns of their own. A slot
+//! nothing at all for a batch of one subject; resting files have columns of their own. The only
+//! subject of a log stands in the log itself, the others in [`Several`]. A slot
 //! knows an upper bound of the last visible record: when that one was deleted, a query finds the
 //! one before it and tells the slot. Nothing here is touched by a trim.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use model::filter::Filter;
 use model::subject::Subject;
-use model::tree::SubjectTree;
 
 use super::log::Hidden;
+use super::several::Several;
+use super::sole::Name;
 use crate::{Offset, Subjects};
 
-/// Up to so many subjects are searched one by one.
-const FEW: usize = 8;
-
 /// The subjects of the records of one batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     /// All records have this one.
     One(u32),
@@ -39,69 +39,85 @@ impl Column {
 
 /// The subjects of one log.
 #[derive(Debug, Default)]
-pub(super) struct SubjectTable {
-    slots: Vec<Slot>,
-    /// What is only there with several subjects; most logs have one.
-    several: Option<Box<Several>>,
-}
+pub(super) struct SubjectTable(Form);
 
 #[derive(Debug, Default)]
-struct Several {
-    /// Which slot a subject has; only when there are many.
-    by_name: Option<SubjectTree<u32>>,
-    free: Vec<u32>,
-    /// How many were left after the last sweep.
-    swept: usize,
+enum Form {
+    #[default]
+    Nothing,
+    /// The only one, in slot 0.
+    Sole {
+        dirty: bool,
+        named: u32,
+        first: Offset,
+        /// Behind the last one, 0 when there never was one.
+        end: Offset,
+        name: Name,
+    },
+    Several(Box<Several>),
 }
 
+impl Form {
+    fn into_several(self) -> Box<Several> {
+        let mut several = Box::<Several>::default();
+        match self {
+            Self::Nothing => {}
+            Self::Sole { dirty, named, first, end, name } => {
+                let slot = several.slot_for(&name.subject());
+                several.change(slot, |entry| {
+                    (entry.dirty, entry.named) = (dirty, named);
+                    (entry.first, entry.last) = (first, end.checked_sub(1));
+                });
+            }
+            Self::Several(several) => return several,
+        }
+        several
+    }
+}
+
+/// What is known of a subject, as somebody sees it.
 #[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) subject: Subject,
+pub(super) struct Slot<'a> {
+    pub(super) subject: Cow<'a, Subject>,
     /// A lower bound of the first visible record.
     pub(super) first: Offset,
     /// An upper bound of the last one, `None` when there never was one.
     pub(super) last: Option<Offset>,
-    /// Records in batches that name this slot.
-    named: u32,
-    /// Its row is to be written.
-    pub(super) dirty: bool,
     /// The newest records, oldest first, while the log limits them.
-    #[expect(clippy::box_collection, reason = "few slots have it, and all would pay for it")]
-    pub(super) newest: Option<Box<VecDeque<Offset>>>,
-}
-
-impl Slot {
-    /// No batch names it, and nothing of it is visible.
-    fn is_idle(&self, first: Offset) -> bool {
-        self.named == 0 && self.last.is_none_or(|last| last < first)
-    }
-
-    fn clear(&mut self) -> Subject {
-        (self.last, self.newest, self.dirty) = (None, None, false);
-        std::mem::take(&mut self.subject)
-    }
+    pub(super) newest: Option<&'a VecDeque<Offset>>,
 }
 
 impl SubjectTable {
-    pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free().len()
-    }
-
-    fn free(&self) -> &[u32] {
-        self.several.as_ref().map_or(&[], |several| &several.free)
-    }
-
-    fn by_name(&self) -> Option<&SubjectTree<u32>> {
-        self.several.as_ref()?.by_name.as_ref()
-    }
-
-    /// A slot has no subject any more.
-    fn vacate(&mut self, index: u32, subject: &Subject) {
-        let several = self.several.get_or_insert_default();
-        if let Some(tree) = &mut several.by_name {
-            tree.remove(subject);
+    /// How many take memory beside that of the log.
+    pub(super) fn weight(&self) -> usize {
+        match &self.0 {
+            Form::Nothing => 0,
+            Form::Sole { name, .. } => usize::from(name.is_long()),
+            Form::Several(several) => several.len(),
         }
-        several.free.push(index);
+    }
+
+    fn several(&self) -> Option<&Several> {
+        match &self.0 {
+            Form::Several(several) => Some(several),
+            Form::Nothing | Form::Sole { .. } => None,
+        }
+    }
+
+    fn sole(&self) -> Option<Slot<'_>> {
+        let Form::Sole { first, end, name, .. } = &self.0 else { return None };
+        let (subject, last) = (name.subject(), end.checked_sub(1));
+        Some(Slot { subject, first: *first, last, newest: None })
+    }
+
+    fn several_mut(&mut self) -> &mut Several {
+        if self.several().is_none() {
+            self.0 = Form::Several(std::mem::take(&mut self.0).into_several());
+        }
+        match &mut self.0 {
+            Form::Several(several) => several,
+            Form::Nothing | Form::Sole { .. } => unreachable!("it was made so just now"),
+        }
     }
 
     /// The column for the subjects of a batch of `count` records.
@@ -124,112 +140,106 @@ impl SubjectTable {
     }
 
     fn name(&mut self, subject: &Subject, records: u32) -> u32 {
-        let index = self.slot_for(subject);
-        if let Some(slot) = self.slots.get_mut(index as usize) {
-            slot.named = slot.named.saturating_add(records);
+        let slot = self.slot_for(subject);
+        match &mut self.0 {
+            Form::Nothing => {}
+            Form::Sole { named, .. } => *named = named.saturating_add(records),
+            Form::Several(several) => {
+                several.change(slot, |entry| entry.named = entry.named.saturating_add(records));
+            }
         }
-        index
+        slot
     }
 
     /// The slot of a subject.
     pub(super) fn find(&self, subject: &Subject) -> Option<u32> {
-        match self.by_name() {
-            Some(tree) => tree.get(subject).copied(),
-            None => {
-                let mut slots = self.slots.iter().zip(0_u32..);
-                let found = slots
-                    .find(|(slot, at)| slot.subject == *subject && !self.free().contains(at))?;
-                Some(found.1)
-            }
+        match &self.0 {
+            Form::Nothing => None,
+            Form::Sole { name, .. } => (name.as_bytes() == subject.as_bytes()).then_some(0),
+            Form::Several(several) => several.find(subject),
         }
     }
 
     /// The slot of a subject, made if it has none.
-    pub(super) fn slot_for(&mut self, subject: &Subject) -> u32 {
-        if let Some(index) = self.find(subject) {
-            return index;
+    fn slot_for(&mut self, subject: &Subject) -> u32 {
+        if let Some(slot) = self.find(subject) {
+            return slot;
         }
-        let slot = Slot {
-            subject: subject.detached(),
-            first: 0,
-            last: None,
-            named: 0,
-            dirty: false,
-            newest: None,
-        };
-        let free = self.several.as_mut().and_then(|several| several.free.pop());
-        let index = match free {
-            Some(index) => {
-                if let Some(place) = self.slots.get_mut(index as usize) {
-                    *place = slot;
-                }
-                index
-            }
-            None => {
-                if self.slots.capacity() == 0 {
-                    self.slots.reserve_exact(1);
-                }
-                self.slots.push(slot);
-                u32::try_from(self.slots.len() - 1).expect("fewer subjects than 2^32")
-            }
-        };
-        let tree = self.several.as_mut().and_then(|several| several.by_name.as_mut());
-        match tree {
-            Some(tree) => drop(tree.insert(subject, index)),
-            None if self.slots.len() > FEW => {
-                let tree = self.tree();
-                self.several.get_or_insert_default().by_name = Some(tree);
-            }
-            None => {}
+        if let Form::Nothing = self.0 {
+            let name = Name::of(subject);
+            self.0 = Form::Sole { dirty: false, named: 0, first: 0, end: 0, name };
+            return 0;
         }
-        index
+        self.several_mut().slot_for(subject)
     }
 
-    /// All subjects in order.
-    fn tree(&self) -> SubjectTree<u32> {
-        let mut tree = SubjectTree::new();
-        for (slot, index) in self.slots.iter().zip(0_u32..) {
-            if !self.free().contains(&index) {
-                tree.insert(&slot.subject, index);
+    pub(super) fn get(&self, slot: u32) -> Option<Slot<'_>> {
+        match self.several() {
+            Some(several) => several.get(slot),
+            None => self.sole().filter(|_| slot == 0),
+        }
+    }
+
+    /// Takes back what a row says of a subject.
+    pub(super) fn load(&mut self, subject: &Subject, ends: (Offset, Offset), newest: Vec<Offset>) {
+        let slot = self.slot_for(subject);
+        if let Form::Sole { first, end, .. } = &mut self.0
+            && newest.is_empty()
+        {
+            (*first, *end) = (ends.0, ends.1.saturating_add(1));
+            return;
+        }
+        self.several_mut().change(slot, |entry| {
+            (entry.first, entry.last) = (ends.0, Some(ends.1));
+            entry.newest = (!newest.is_empty()).then(|| Box::new(newest.into()));
+        });
+    }
+
+    /// The row of a slot was taken.
+    pub(super) fn mark_clean(&mut self, slot: u32) {
+        match &mut self.0 {
+            Form::Nothing => {}
+            Form::Sole { dirty, .. } => *dirty = false,
+            Form::Several(several) => several.change(slot, |entry| entry.dirty = false),
+        }
+    }
+
+    /// The last record of a slot is not the one that it knew.
+    pub(super) fn correct_last(&mut self, slot: u32, last: Option<Offset>) {
+        match &mut self.0 {
+            Form::Nothing => {}
+            Form::Sole { dirty, end, .. } => {
+                *end = last.map_or(0, |last| last.saturating_add(1));
+                *dirty = true;
+            }
+            Form::Several(several) => {
+                several.change(slot, |entry| (entry.last, entry.dirty) = (last, true));
             }
         }
-        tree
-    }
-
-    pub(super) fn get(&self, slot: u32) -> Option<&Slot> {
-        self.slots.get(slot as usize)
-    }
-
-    pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(slot as usize)
     }
 
     /// A record of that slot is visible at `offset`; true when its row was clean before. With a
     /// `limit` above 1 the slot keeps the newest offsets that are not hidden.
     pub(super) fn show(&mut self, slot: u32, offset: Offset, limit: u32, hidden: &Hidden) -> bool {
-        let Some(slot) = self.slots.get_mut(slot as usize) else { return false };
-        if slot.last.is_none() {
-            slot.first = offset;
-        }
-        if limit > 1 {
-            let newest = slot.newest.get_or_insert_default();
-            newest.push_back(offset);
-            if newest.len() > limit as usize {
-                newest.retain(|offset| !hidden.hides(*offset));
+        if let Form::Sole { dirty, first, end, .. } = &mut self.0
+            && limit <= 1
+        {
+            if *end == 0 {
+                *first = offset;
             }
-            while newest.len() > limit as usize {
-                newest.pop_front();
-            }
+            *end = offset.saturating_add(1).max(*end);
+            return !std::mem::replace(dirty, true);
         }
-        slot.last = slot.last.max(Some(offset));
-        !std::mem::replace(&mut slot.dirty, true)
+        self.several_mut().show(slot, offset, limit, hidden)
     }
 
     /// Records of a column are in no batch of the write-ahead log any more.
     pub(super) fn release(&mut self, column: &Column, count: u64) {
-        let mut release = |slot: u32, records: u32| {
-            if let Some(slot) = self.slots.get_mut(slot as usize) {
-                slot.named = slot.named.saturating_sub(records);
+        let mut release = |slot: u32, records: u32| match &mut self.0 {
+            Form::Nothing => {}
+            Form::Sole { named, .. } => *named = named.saturating_sub(records),
+            Form::Several(several) => {
+                several.change(slot, |entry| entry.named = entry.named.saturating_sub(records));
             }
         };
         match column {
@@ -239,45 +249,34 @@ impl SubjectTable {
     }
 
     /// Forgets the subject of a slot if no batch names it and it has nothing visible.
-    pub(super) fn forget(&mut self, index: u32, first: Offset) -> Option<Subject> {
-        if self.free().contains(&index) {
-            return None;
+    pub(super) fn forget(&mut self, slot: u32, first: Offset) {
+        match &mut self.0 {
+            Form::Nothing => {}
+            Form::Sole { named, end, .. } => {
+                if *named == 0 && *end <= first {
+                    self.0 = Form::Nothing;
+                }
+            }
+            Form::Several(several) => several.forget(slot, first),
         }
-        let slot = self.slots.get_mut(index as usize).filter(|slot| slot.is_idle(first))?;
-        let subject = slot.clear();
-        self.vacate(index, &subject);
-        Some(subject)
     }
 
     /// Forgets all subjects without a record in sight, if there may be many of them; `first` is
     /// the log's first offset.
     pub(super) fn sweep(&mut self, first: Offset) -> Vec<Subject> {
-        let swept = self.several.as_ref().map_or(0, |several| several.swept);
-        if self.len() < 2 * swept + 64 {
-            return Vec::new();
+        match &mut self.0 {
+            Form::Nothing | Form::Sole { .. } => Vec::new(),
+            Form::Several(several) => several.sweep(first),
         }
-        let free: hashbrown::HashSet<u32> = self.free().iter().copied().collect();
-        let slots = self.slots.iter_mut().zip(0_u32..);
-        let idle = slots.filter(|(slot, index)| slot.is_idle(first) && !free.contains(index));
-        let gone: Vec<_> = idle.map(|(slot, index)| (index, slot.clear())).collect();
-        for (index, subject) in &gone {
-            self.vacate(*index, subject);
-        }
-        let left = self.len();
-        self.several.get_or_insert_default().swept = left;
-        gone.into_iter().map(|(_, subject)| subject).collect()
     }
 
     /// The subjects of a column.
     pub(super) fn subjects(&self, column: &Column) -> Subjects {
-        let name = |slot: u32| {
-            self.slots.get(slot as usize).map_or(Subject::NONE, |slot| slot.subject.clone())
-        };
+        let name =
+            |slot: &u32| self.get(*slot).map_or(Subject::NONE, |slot| slot.subject.into_owned());
         match column {
-            Column::One(slot) => Subjects::One(name(*slot)),
-            Column::Each(slots) => {
-                Subjects::Each(slots.iter().map(|slot| name(*slot)).collect::<Arc<[_]>>())
-            }
+            Column::One(slot) => Subjects::One(name(slot)),
+            Column::Each(slots) => Subjects::Each(slots.iter().map(name).collect::<Arc<[_]>>()),
         }
     }
 
@@ -286,32 +285,34 @@ impl SubjectTable {
         &'a self,
         filter: &'a Filter,
         after: Option<&Subject>,
-    ) -> Box<dyn Iterator<Item = (u32, &'a Slot)> + 'a> {
-        if let Some(tree) = self.by_name() {
-            let found = tree.matching(filter, after);
-            return Box::new(found.filter_map(|(_, slot)| Some((*slot, self.get(*slot)?))));
+    ) -> Box<dyn Iterator<Item = (u32, Slot<'a>)> + 'a> {
+        if let Some(several) = self.several() {
+            return several.matching(filter, after);
         }
-        let found: Vec<u32> = self.tree().matching(filter, after).map(|(_, slot)| *slot).collect();
-        Box::new(found.into_iter().filter_map(|slot| Some((slot, self.get(slot)?))))
+        let behind = |slot: &Slot<'_>| after.is_none_or(|after| *slot.subject > *after);
+        let sole = self.sole().filter(|slot| behind(slot) && filter.matches(&slot.subject));
+        Box::new(sole.into_iter().map(|slot| (0, slot)))
     }
 
     /// The limit of a subject's records has changed: they are counted anew.
     pub(super) fn forget_newest(&mut self) -> Vec<Subject> {
-        let counted =
-            self.slots.iter_mut().filter_map(|slot| slot.newest.take().map(|_| &slot.subject));
-        counted.cloned().collect()
+        match &mut self.0 {
+            Form::Nothing | Form::Sole { .. } => Vec::new(),
+            Form::Several(several) => several.forget_newest(),
+        }
     }
 
-    /// All slots in use.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().filter(|slot| slot.last.is_some())
+    /// All subjects that had a visible record.
+    pub(super) fn all(&self) -> impl Iterator<Item = Slot<'_>> {
+        let all = self.sole().into_iter().chain(self.several().into_iter().flat_map(Several::all));
+        all.filter(|slot| slot.last.is_some())
     }
 
     /// Which slots match and may have a visible record at or after `from`.
     pub(super) fn candidates(&self, filter: &Filter, from: Offset) -> Candidates {
         let mut candidates = Candidates { nearest: Offset::MAX, slots: Slots::None };
         let mut found = Vec::new();
-        let mut look = |index: u32, slot: &Slot| {
+        let mut look = |index: u32, slot: &Slot<'_>| {
             if slot.last.is_some_and(|last| last >= from) {
                 candidates.nearest = candidates.nearest.min(slot.first.max(from));
                 found.push(index);
@@ -322,16 +323,17 @@ impl SubjectTable {
                 if let Some((index, slot)) =
                     self.find(&subject).and_then(|index| Some((index, self.get(index)?)))
                 {
-                    look(index, slot);
+                    look(index, &slot);
                 }
             }
-            None => self.matching(filter, None).for_each(|(index, slot)| look(index, slot)),
+            None => self.matching(filter, None).for_each(|(index, slot)| look(index, &slot)),
         }
         candidates.slots = match found.as_slice() {
             [] => Slots::None,
             [one] => Slots::One(*one),
             several => {
-                let mut bits = vec![0_u64; self.slots.len().div_ceil(64)];
+                let most = several.iter().max().map_or(0, |slot| *slot as usize + 1);
+                let mut bits = vec![0_u64; most.div_ceil(64)];
                 for slot in several {
                     if let Some(word) = bits.get_mut(*slot as usize / 64) {
                         *word |= 1 << (slot % 64);

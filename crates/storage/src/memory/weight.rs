@@ -3,7 +3,7 @@
 use super::state::{Place, State};
 
 /// What things take beside their bytes: the slot in a map, names, and what an allocator adds.
-const LOG: u64 = 260;
+const LOG: u64 = 200;
 const RUN: u64 = 56;
 const CURSOR: u64 = 240;
 const ROW: u64 = 160;
@@ -19,6 +19,7 @@ pub(super) struct Weight {
     pub(super) rows: (u64, u64),
     /// References of queues.
     pub(super) refs: u64,
+    /// Those with memory of their own: not the short only ones of their logs.
     pub(super) subjects: u64,
     /// Windows of producers.
     pub(super) producers: u64,
@@ -69,10 +70,10 @@ impl<P: Place> State<P> {
         for (key, row) in self.tables.values().flatten() {
             weight.row(key.len(), row.value.len());
         }
-        for log in self.logs.values() {
+        for log in self.logs.iter() {
             let extra = log.extra();
             weight.refs += extra.refs.len() as u64;
-            weight.subjects += log.subjects.len() as u64;
+            weight.subjects += log.subjects.weight() as u64;
             weight.producers += extra.producers.len() as u64;
             weight.once += extra.once.seen.len() as u64;
         }
