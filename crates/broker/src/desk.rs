@@ -131,6 +131,7 @@ impl Desk {
             }
         }
         self.publish_wills(turn);
+        self.catch_up(turn);
         self.bury(turn);
     }
 
@@ -188,6 +189,7 @@ impl Desk {
             }
             Step::Flushed | Step::Tick => {}
         }
+        self.catch_up(turn);
         self.bury(turn);
     }
 
@@ -197,6 +199,7 @@ impl Desk {
         let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         broker.lock().gone(&mut turn, conn);
         self.publish_wills(&mut turn);
+        self.catch_up(&mut turn);
         self.bury(&mut turn);
     }
 
@@ -205,6 +208,7 @@ impl Desk {
         let broker = self.broker.clone();
         let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         broker.lock().flow(&mut turn, conn, stopped);
+        self.catch_up(&mut turn);
         self.bury(&mut turn);
     }
 
@@ -251,6 +255,7 @@ impl Desk {
             }
         }
         self.publish_wills(turn);
+        self.catch_up(turn);
         self.bury(turn);
     }
 

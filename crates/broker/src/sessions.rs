@@ -8,7 +8,8 @@
 //! ```text
 //! life         claimed, let go, ended; restoring: after a start
 //! cursor       where a session stands in one log
-//! delivering   messages as they are committed, and from the log for those that are behind
+//! delivering   messages as they are committed
+//! catching_up  messages from the log, for those that are behind
 //! wills        what is published when an owner is gone, over a restart too
 //! ```
 //!
@@ -33,6 +34,7 @@ use crate::router::matched;
 use crate::state::{Core, table};
 use crate::turn::Turn;
 
+mod catching_up;
 mod cursor;
 mod delivering;
 mod life;

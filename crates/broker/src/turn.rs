@@ -110,6 +110,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) worker: u16,
     /// Queues gave up what this worker is to bury before it ends the turn.
     pub(crate) burials: bool,
+    /// Sessions that read their logs before this worker ends the turn, outside of the lock.
+    pub(crate) behind: Vec<u64>,
 }
 
 impl<'a> Turn<'a> {
@@ -119,7 +121,7 @@ impl<'a> Turn<'a> {
         shared: &'a Arc<Shared>,
         worker: u16,
     ) -> Self {
-        Self { now, port, shared, worker, burials: false }
+        Self { now, port, shared, worker, burials: false, behind: Vec::new() }
     }
 }
 

@@ -100,6 +100,11 @@ impl Cursor {
         !self.following && self.next <= offset
     }
 
+    /// Whether it goes on by reading its log.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.following && self.pending.is_empty()
+    }
+
     pub(super) fn clear_pending(&mut self) {
         self.pending.clear();
         self.pending_bytes = 0;

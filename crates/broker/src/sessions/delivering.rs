@@ -1,14 +1,14 @@
-//! Messages for sessions: as they are committed, and from the log for those that are behind.
+//! Messages for sessions as they are committed.
 
 use std::sync::Arc;
 
 use model::record::Assurance;
 use protocol::{ConnId, Delivery, Matched, Message, Settlement, Tag};
-use storage::{LogId, ReadLimits};
+use storage::LogId;
 
 use super::{Cursor, Session};
 use crate::completion::{Completion, Step};
-use crate::router::{Route, matched};
+use crate::router::Route;
 use crate::state::Core;
 use crate::stats::add;
 use crate::turn::Turn;
@@ -17,8 +17,6 @@ use crate::turn::Turn;
 const PENDING_MAX: usize = 256;
 /// The same, in bytes.
 const PENDING_BYTES: usize = 256 * 1024;
-/// Bytes that a session reads of a log in one turn.
-const SCAN_BYTES: usize = 256 * 1024;
 
 impl Core {
     /// Gives a message to the durable sessions of its route: `stored` ones once, by their cursor;
@@ -126,7 +124,8 @@ impl Core {
         all
     }
 
-    /// Goes on handing a session what waits for it, as far as its window goes.
+    /// Goes on handing a session what waits for it, as far as its window goes; what it has to read
+    /// for that is read at the end of the turn.
     pub(crate) fn scan(&mut self, turn: &mut Turn<'_>, id: u64) {
         let Some(session) = self.sessions.map.get_mut(&id) else { return };
         let Some(owner) = session.owner.filter(|_| session.granted) else { return };
@@ -136,11 +135,10 @@ impl Core {
         if !self.conns.is_open(owner) {
             return;
         }
-        let mut again = false;
         let logs: Vec<LogId> = session
             .cursors
             .iter()
-            .filter(|(_, c)| !c.following || !c.pending.is_empty())
+            .filter(|(_, cursor)| !cursor.pending.is_empty())
             .map(|(log, _)| *log)
             .collect();
         for log in logs {
@@ -149,72 +147,14 @@ impl Core {
                 let Some((offset, message, numbers)) = cursor.take_pending() else { break };
                 hand_over(turn, session, owner, log, (offset, message, numbers));
             }
-            let cursor = session.cursors.get_mut(&log).expect("listed above");
-            if session.outstanding < session.window
-                && cursor.pending.is_empty()
-                && !cursor.following
-            {
-                again |= catch_up(turn, session, owner, log);
-            }
         }
-        if again {
-            turn.shared.mail.post(turn.worker, Completion(Step::Scan(id)));
+        if session.has_room() && session.cursors.values().any(Cursor::is_behind) {
+            turn.behind.push(id);
         }
     }
 }
 
-/// Reads on in one log; whether there is more to read.
-fn catch_up(turn: &mut Turn<'_>, session: &mut Session, owner: ConnId, log: LogId) -> bool {
-    let from = session.cursors[&log].next;
-    let limits = ReadLimits { max_bytes: SCAN_BYTES, held: true };
-    let Ok(batches) = turn.shared.engine.read(log, from, limits) else {
-        return false;
-    };
-    if batches.is_empty() {
-        let end = turn.shared.engine.bounds(log).map_or(from, |bounds| bounds.end);
-        let cursor = session.cursors.get_mut(&log).expect("the caller has it");
-        // What is committed from here on is handed over by its commit, which comes after this.
-        cursor.following = end <= from;
-        return end > from;
-    }
-    for batch in &batches {
-        let from = session.cursors[&log].next;
-        for (offset, message) in crate::message::of_batch(batch, from) {
-            let skip = message.record.assurance == Assurance::AtMostOnce
-                || message.record.is_expired(turn.now.unix_ms)
-                || session.cursors[&log].done.contains(&offset)
-                || session.cursors[&log].inflight.contains(&offset);
-            let numbers = if skip { None } else { wanted(session, &message, log, offset) };
-            if numbers.is_some() && !session.has_room() {
-                return false;
-            }
-            let cursor = session.cursors.get_mut(&log).expect("the caller has it");
-            cursor.next = offset + 1;
-            if let Some(numbers) = numbers {
-                hand_over(turn, session, owner, log, (offset, message, numbers));
-            } else {
-                cursor.returned.remove(&offset);
-            }
-        }
-        let cursor = session.cursors.get_mut(&log).expect("the caller has it");
-        cursor.next = cursor.next.max(batch.last + 1);
-    }
-    true
-}
-
-/// The session's subscriptions that want a record.
-fn wanted(session: &Session, message: &Message, log: LogId, offset: u64) -> Option<Matched> {
-    let subject = message.subject()?;
-    let numbers = session
-        .subscriptions
-        .iter()
-        .filter(|(_, s)| s.space.is_shared() && s.wants(log, offset) && s.filter.matches(subject))
-        .map(|(number, _)| *number)
-        .collect();
-    matched(numbers)
-}
-
-fn hand_over(
+pub(super) fn hand_over(
     turn: &mut Turn<'_>,
     session: &mut Session,
     owner: ConnId,

@@ -1,11 +1,15 @@
-//! An engine that can be told to have no room, and when to finish writes.
+//! An engine that can be told to have no room, when to finish writes, and what happens while it
+//! reads.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use storage::memory::Memory;
-use storage::{Done, Engine, EngineStats, Health, Op, SubmitError, Write};
+use storage::{
+    Done, Engine, EngineStats, Health, LogId, Offset, Op, ReadError, ReadLimits, StoredBatch,
+    SubmitError, Write,
+};
 
 /// Memory, as long as it is not full.
 #[derive(Debug, Default)]
@@ -16,6 +20,16 @@ pub struct Choked {
     /// Whether writes wait until they are let go.
     slow: AtomicBool,
     waiting: Mutex<VecDeque<Waiting>>,
+    meanwhile: Mutex<Option<Meanwhile>>,
+}
+
+/// What happens between what a read sees and its return.
+struct Meanwhile(Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 struct Waiting(Write, Done);
@@ -37,6 +51,11 @@ impl Choked {
 
     pub fn set_slow(&self, slow: bool) {
         self.slow.store(slow, Ordering::Relaxed);
+    }
+
+    /// The next read takes as long as this does.
+    pub fn while_reading(&self, meanwhile: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Meanwhile(Box::new(meanwhile)));
     }
 
     /// Finishes the writes that wait.
@@ -81,7 +100,21 @@ impl Engine for Choked {
         }
     }
 
-    reads_of_the_inner_engine!();
+    fn read(
+        &self,
+        log: LogId,
+        from: Offset,
+        limits: ReadLimits,
+    ) -> Result<Vec<StoredBatch>, ReadError> {
+        let read = self.inner.read(log, from, limits);
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(Meanwhile(meanwhile)) = meanwhile {
+            meanwhile();
+        }
+        read
+    }
+
+    lookups_of_the_inner_engine!();
 
     fn stats(&self) -> EngineStats {
         let health =

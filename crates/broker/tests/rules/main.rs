@@ -11,6 +11,7 @@
 #[path = "../support/reads.rs"]
 mod reads;
 
+mod catching_up;
 mod choked;
 mod compaction;
 mod cursors;

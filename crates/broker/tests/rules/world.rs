@@ -163,6 +163,12 @@ impl World {
         Self { engine, post, broker, desks, got: Got::default(), now, tokens: 0 }
     }
 
+    /// The first worker, for another thread.
+    pub fn beside(&self) -> Beside {
+        let (desk, post) = (self.broker.desk(0), self.post.clone());
+        Beside { desk, post, now: self.now, got: Got::default() }
+    }
+
     /// A request, and everything that follows from it; its answer, if it has come.
     pub fn ask(&mut self, conn: ConnId, request: Request) -> Option<Reply> {
         let token = self.start(conn, request);
@@ -255,6 +261,39 @@ impl World {
         match self.ask(conn, Request::Claim(claim)) {
             Some(Reply::Claimed(claimed)) => claimed,
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The first worker on a thread of its own, while the world's is busy with something else.
+pub struct Beside {
+    desk: Desk,
+    post: Arc<Post>,
+    now: Now,
+    pub got: Got,
+}
+
+impl Beside {
+    pub fn start(&mut self, conn: ConnId, token: u64, request: Request) {
+        assert_eq!(conn.worker, 0);
+        self.desk.request(self.now, conn, Some(Token(token)), request, &mut self.got);
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.now.unix_ms += i64::try_from(time.as_millis()).unwrap();
+        self.desk.timeout(self.now, &mut self.got);
+        self.settle_down();
+    }
+
+    /// Goes on with what is for this worker.
+    pub fn settle_down(&mut self) {
+        loop {
+            let mut waiting = self.post.0.lock().unwrap();
+            let next = waiting.iter().position(|(worker, _)| *worker == 0);
+            let Some((_, completion)) = next.and_then(|at| waiting.remove(at)) else { break };
+            drop(waiting);
+            self.desk.complete(self.now, completion, &mut self.got);
         }
     }
 }

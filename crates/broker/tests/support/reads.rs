@@ -1,6 +1,7 @@
 //! Reading for engines that hold another one as `inner` and differ from it in how they write.
 
 /// The methods of `storage::Engine` that read, all of the inner engine's.
+#[allow(unused_macros, reason = "not every test that has this needs it")]
 macro_rules! reads_of_the_inner_engine {
     () => {
         fn read(
@@ -12,6 +13,13 @@ macro_rules! reads_of_the_inner_engine {
             self.inner.read(log, from, limits)
         }
 
+        lookups_of_the_inner_engine!();
+    };
+}
+
+/// The same but for `read`.
+macro_rules! lookups_of_the_inner_engine {
+    () => {
         fn bounds(&self, log: storage::LogId) -> Option<storage::Bounds> {
             self.inner.bounds(log)
         }
