@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::record::Assurance::AtLeastOnce;
 use protocol::{Claim, Expiry, Notice, Release, Reply, Request, Retention, Settle, Settlement};
+use storage::{Engine, LogId};
 
 use crate::choked::Choked;
 use crate::retention::declare;
@@ -15,28 +16,33 @@ use crate::world::{Beside, World, conn, message, payload};
 /// A disk that never answers in time would make a test hang: then it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A world in which the session `s` of worker 1 was away while so many messages came.
-fn behind(messages: usize) -> (Arc<Choked>, World) {
+/// A world in which the session `s` of worker 1 was away while so many messages came, after one
+/// that it is done with.
+fn behind(subject: &str, messages: usize) -> (Arc<Choked>, World) {
     let engine = Arc::new(Choked::default());
     let mut world = World::on(engine.clone());
     world.claim(conn(1), "s", true, 100);
     world.subscribe(conn(1), 1, "a/#", true);
+    world.publish(conn(2), subject, "done with", AtLeastOnce);
+    assert_eq!(ack_all(&mut world, 1), ["done with"]);
     world.gone(conn(1));
     for n in 0..messages {
-        world.publish(conn(2), "a/1", &n.to_string(), AtLeastOnce);
+        world.publish(conn(2), subject, &n.to_string(), AtLeastOnce);
     }
     (engine, world)
 }
 
-/// The next read lasts until the first worker, on a thread of its own, has done this; false when
-/// it could not.
+/// The next read of the only log with records lasts until the first worker, on a thread of its own,
+/// has done this; `None` when it could not.
 fn while_reading(
     (engine, world): (&Choked, &World),
     act: impl FnOnce(&mut Beside) + Send + 'static,
 ) -> mpsc::Receiver<Option<Beside>> {
     let mut beside = world.beside();
     let (told, done) = mpsc::channel();
-    engine.while_reading(move || {
+    let filled = |log: &LogId| engine.bounds(*log).is_some_and(|bounds| bounds.end > 0);
+    let log = (1..100).map(LogId).find(filled).unwrap();
+    engine.while_reading(log, move || {
         let (finished, waits) = mpsc::channel();
         thread::spawn(move || {
             act(&mut beside);
@@ -62,7 +68,7 @@ fn ack_all(world: &mut World, number: u32) -> Vec<String> {
 
 #[test]
 fn others_publish_and_receive_while_a_session_waits_for_a_disk() {
-    let (engine, mut world) = behind(3);
+    let (engine, mut world) = behind("a/1", 3);
     world.claim(conn(4), "t", true, 100);
     world.subscribe(conn(4), 1, "b", true);
     let done = while_reading((&engine, &world), |beside| {
@@ -80,11 +86,14 @@ fn others_publish_and_receive_while_a_session_waits_for_a_disk() {
 
 #[test]
 fn what_is_committed_while_a_session_reads_comes_once_and_in_order() {
-    for before in [0, 3] {
-        let (engine, mut world) = behind(before);
-        let done = while_reading((&engine, &world), |beside| {
+    // Their logs are handled by either worker: by the one that is busy, or meanwhile by the other.
+    for (before, number) in (0..16).map(|n| (n / 8 * 3, n % 8)) {
+        let subject = format!("a/{number}");
+        let (engine, mut world) = behind(&subject, before);
+        let meanwhile = subject.clone();
+        let done = while_reading((&engine, &world), move |beside| {
             for n in 0..5_u64 {
-                let publish = message("a/1", &format!("meanwhile {n}"), AtLeastOnce);
+                let publish = message(&meanwhile, &format!("meanwhile {n}"), AtLeastOnce);
                 beside.start(conn(6), 1000 + n, Request::Publish(publish));
                 beside.settle_down();
             }
@@ -95,14 +104,14 @@ fn what_is_committed_while_a_session_reads_comes_once_and_in_order() {
         let mut expected: Vec<String> = (0..before).map(|n| n.to_string()).collect();
         expected.extend((0..5).map(|n| format!("meanwhile {n}")));
         assert_eq!(ack_all(&mut world, 3), expected);
-        world.publish(conn(2), "a/1", "live", AtLeastOnce);
+        world.publish(conn(2), &subject, "live", AtLeastOnce);
         assert_eq!(ack_all(&mut world, 3), ["live"]);
     }
 }
 
 #[test]
 fn a_session_that_is_claimed_while_it_reads_loses_nothing() {
-    let (engine, mut world) = behind(3);
+    let (engine, mut world) = behind("a/1", 3);
     let done = while_reading((&engine, &world), |beside| {
         let claim =
             Claim { name: Bytes::from("s"), clean: false, expiry: Expiry::Never, window: 100 };

@@ -24,7 +24,7 @@ pub struct Choked {
 }
 
 /// What happens between what a read sees and its return.
-struct Meanwhile(Box<dyn FnOnce() + Send>);
+struct Meanwhile(LogId, Box<dyn FnOnce() + Send>);
 
 impl std::fmt::Debug for Meanwhile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,9 +53,9 @@ impl Choked {
         self.slow.store(slow, Ordering::Relaxed);
     }
 
-    /// The next read takes as long as this does.
-    pub fn while_reading(&self, meanwhile: impl FnOnce() + Send + 'static) {
-        *self.meanwhile.lock().unwrap() = Some(Meanwhile(Box::new(meanwhile)));
+    /// The next read of this log takes as long as that does.
+    pub fn while_reading(&self, log: LogId, meanwhile: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Meanwhile(log, Box::new(meanwhile)));
     }
 
     /// Finishes the writes that wait.
@@ -107,8 +107,9 @@ impl Engine for Choked {
         limits: ReadLimits,
     ) -> Result<Vec<StoredBatch>, ReadError> {
         let read = self.inner.read(log, from, limits);
-        let meanwhile = self.meanwhile.lock().unwrap().take();
-        if let Some(Meanwhile(meanwhile)) = meanwhile {
+        let is_it = |meanwhile: &mut Meanwhile| meanwhile.0 == log;
+        let meanwhile = self.meanwhile.lock().unwrap().take_if(is_it);
+        if let Some(Meanwhile(_, meanwhile)) = meanwhile {
             meanwhile();
         }
         read
