@@ -26,6 +26,7 @@ mod build;
 mod walk;
 
 pub use build::{build, build_into, without};
+pub(crate) use walk::varint_length;
 pub use walk::{RecordView, put_varint, put_varlong, records, records_within};
 
 /// Bytes before the records.

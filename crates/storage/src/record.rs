@@ -53,26 +53,55 @@ const FLAG_AT_MOST_ONCE: u8 = 8;
 ///
 /// Without a key of its own its key is the subject in dotted form.
 pub fn encode(address: &Address, record: &Record) -> Bytes {
-    let mut out = BytesMut::with_capacity(64 + record.size());
-    match (&record.key, address) {
-        (Some(key), _) => put_bytes(&mut out, Some(key)),
+    let dotted;
+    let key = match (&record.key, address) {
+        (Some(key), _) => key,
         (None, Address::Subject(_, subject)) => {
-            put_bytes(&mut out, Some(&render::dotted::to_bytes(subject)));
+            dotted = render::dotted::to_bytes(subject);
+            &dotted
         }
-        (None, Address::Queue(name)) => put_bytes(&mut out, Some(name)),
+        (None, Address::Queue(name)) => name,
+    };
+    let mut count = record.headers.len();
+    let mut length = 0;
+    each_reserved(address, record, |name, value| {
+        count += 1;
+        length += bytes_length(Some(name)) + parts_length(value);
+    });
+    for header in &record.headers {
+        length += bytes_length(Some(&header.name)) + bytes_length(header.value.as_deref());
     }
+    length += bytes_length(Some(key)) + bytes_length(record.value.as_deref());
+    length += batch::varint_length(signed(count));
+    // Just as long as it must be, so that nothing is moved or kept beside it.
+    let mut out = Vec::with_capacity(length);
+    put_bytes(&mut out, Some(key));
     put_bytes(&mut out, record.value.as_deref());
-    let mut reserved: Vec<(&[u8], Bytes)> = Vec::new();
+    batch::put_varint(&mut out, signed(count));
+    for header in &record.headers {
+        put_bytes(&mut out, Some(&header.name));
+        put_bytes(&mut out, header.value.as_deref());
+    }
+    each_reserved(address, record, |name, value| {
+        put_bytes(&mut out, Some(name));
+        put_parts(&mut out, value);
+    });
+    debug_assert_eq!(out.len(), length, "both passes see the same");
+    out.into()
+}
+
+/// Calls `each` with the name and the value, in two parts, of each reserved header of a record.
+fn each_reserved(address: &Address, record: &Record, mut each: impl FnMut(&[u8], [&[u8]; 2])) {
     if let Some(properties) = &record.properties {
-        reserve_properties(properties, &mut reserved);
+        each_property(properties, &mut each);
     }
     match address {
         Address::Subject(space, _) => {
             if let Some(space) = space.name() {
-                reserved.push((name::SPACE, Bytes::copy_from_slice(space.as_bytes())));
+                each(name::SPACE, [space.as_bytes(), b""]);
             }
         }
-        Address::Queue(queue) => reserved.push((name::QUEUE, queue.clone())),
+        Address::Queue(queue) => each(name::QUEUE, [queue, b""]),
     }
     let flags = match record.assurance {
         Assurance::AtMostOnce => FLAG_AT_MOST_ONCE,
@@ -81,18 +110,8 @@ pub fn encode(address: &Address, record: &Record) -> Bytes {
     } | if record.retain { FLAG_RETAIN } else { 0 }
         | if record.key.is_some() { FLAG_OWN_KEY } else { 0 };
     if flags != 0 {
-        reserved.push((name::FLAGS, Bytes::copy_from_slice(&[flags])));
+        each(name::FLAGS, [&[flags], b""]);
     }
-    batch::put_varint(&mut out, signed(record.headers.len() + reserved.len()));
-    for header in &record.headers {
-        put_bytes(&mut out, Some(&header.name));
-        put_bytes(&mut out, header.value.as_deref());
-    }
-    for (name, value) in reserved {
-        put_bytes(&mut out, Some(name));
-        put_bytes(&mut out, Some(&value));
-    }
-    out.freeze()
 }
 
 /// The address and record of a stored record of `subject`.
@@ -205,45 +224,47 @@ impl Trusted {
     }
 }
 
-fn reserve_properties(properties: &Properties, out: &mut Vec<(&[u8], Bytes)>) {
-    let decimal = |n: i64| Bytes::from(n.to_string());
-    let mut put = |name, value: Option<Bytes>| {
+fn each_property(properties: &Properties, each: &mut impl FnMut(&[u8], [&[u8]; 2])) {
+    let mut put = |name, value: Option<&[u8]>| {
         if let Some(value) = value {
-            out.push((name, value));
+            each(name, [value, b""]);
         }
     };
-    put(name::CONTENT_TYPE, properties.content_type.clone());
+    put(name::CONTENT_TYPE, properties.content_type.as_deref());
     match &properties.reply_to {
         Some(Address::Subject(space, subject)) => {
-            put(name::REPLY_SPACE, space.name().map(|s| Bytes::copy_from_slice(s.as_bytes())));
-            put(name::REPLY_TO, Some(render::dotted::to_bytes(subject)));
+            put(name::REPLY_SPACE, space.name().map(str::as_bytes));
+            put(name::REPLY_TO, Some(&render::dotted::to_bytes(subject)));
         }
-        Some(Address::Queue(queue)) => put(name::REPLY_QUEUE, Some(queue.clone())),
+        Some(Address::Queue(queue)) => put(name::REPLY_QUEUE, Some(queue)),
         None => {}
     }
-    put(name::CORRELATION, properties.correlation.clone());
-    put(name::EXPIRES, properties.expires_at_ms.map(decimal));
-    put(name::MESSAGE_ID, properties.message_id.clone());
-    put(name::PRIORITY, properties.priority.map(|n| decimal(n.into())));
-    put(name::TEXT, properties.text.then(|| Bytes::from_static(b"1")));
-    if let Some(native) = &properties.native {
-        let mut block = BytesMut::with_capacity(1 + native.block.len());
-        block.put_u8(native.protocol as u8);
-        block.put_slice(&native.block);
-        put(name::NATIVE, Some(block.freeze()));
+    put(name::CORRELATION, properties.correlation.as_deref());
+    if let Some(at) = properties.expires_at_ms {
+        put(name::EXPIRES, Some(at.to_string().as_bytes()));
     }
-    put(name::LIFETIME, properties.lifetime.map(|lifetime| write_lifetime(&lifetime)));
+    put(name::MESSAGE_ID, properties.message_id.as_deref());
+    if let Some(priority) = properties.priority {
+        put(name::PRIORITY, Some(priority.to_string().as_bytes()));
+    }
+    put(name::TEXT, properties.text.then_some(b"1"));
+    if let Some(native) = &properties.native {
+        each(name::NATIVE, [&[native.protocol as u8], &native.block]);
+    }
+    if let Some(lifetime) = &properties.lifetime {
+        each(name::LIFETIME, [write_lifetime(lifetime).as_bytes(), b""]);
+    }
     for death in &properties.deaths {
-        put(name::DEATH, Some(death::write(death)));
+        each(name::DEATH, [&death::write(death), b""]);
     }
 }
 
 /// `since`, or `since ttl`.
-fn write_lifetime(lifetime: &Lifetime) -> Bytes {
-    Bytes::from(match lifetime.ttl_ms {
+fn write_lifetime(lifetime: &Lifetime) -> String {
+    match lifetime.ttl_ms {
         Some(ttl) => format!("{} {ttl}", lifetime.since_ms),
         None => lifetime.since_ms.to_string(),
-    })
+    }
 }
 
 fn read_lifetime(text: &str) -> Option<Lifetime> {
@@ -318,14 +339,27 @@ mod death {
     }
 }
 
-fn put_bytes(out: &mut BytesMut, bytes: Option<&[u8]>) {
+fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
         None => batch::put_varint(out, -1),
-        Some(bytes) => {
-            batch::put_varint(out, signed(bytes.len()));
-            out.put_slice(bytes);
-        }
+        Some(bytes) => put_parts(out, [bytes, b""]),
     }
+}
+
+fn put_parts(out: &mut Vec<u8>, parts: [&[u8]; 2]) {
+    batch::put_varint(out, signed(parts[0].len() + parts[1].len()));
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+/// What [`put_bytes`] appends.
+fn bytes_length(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(batch::varint_length(-1), |bytes| parts_length([bytes, b""]))
+}
+
+/// What [`put_parts`] appends.
+fn parts_length(parts: [&[u8]; 2]) -> usize {
+    let length = parts[0].len() + parts[1].len();
+    batch::varint_length(signed(length)) + length
 }
 
 fn signed(length: usize) -> i32 {

@@ -191,6 +191,11 @@ fn put_unsigned(out: &mut impl BufMut, mut number: u64) {
     out.put_u8(number as u8);
 }
 
+/// Bytes that [`put_varint`] appends.
+pub(crate) fn varint_length(number: i32) -> usize {
+    varlong_bytes(number.into())
+}
+
 /// Bytes that [`put_varlong`] appends.
 pub(super) fn varlong_bytes(number: i64) -> usize {
     let unsigned = ((number << 1) ^ (number >> 63)).cast_unsigned();
