@@ -1,6 +1,5 @@
 //! One per I/O worker: takes requests, and keeps routes that were computed before.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -22,9 +21,6 @@ use crate::turn::Turn;
 /// Bytes on their way to the disk above which sockets are not read. Engines take twice as much and
 /// more, so that what is read already is not refused.
 const CONGESTED_BYTES: u64 = 16 << 20;
-/// The engine's figures cost more than a look: all is well for so many sockets, each of which brings
-/// far less than the room that is left then.
-const CONGESTION_EVERY: u32 = 8;
 /// Most routes that a desk keeps, over all spaces.
 const ROUTES_MAX: usize = 65_536;
 /// The same while memory is scarce.
@@ -36,8 +32,6 @@ pub struct Desk {
     pub(crate) broker: Arc<Broker>,
     pub(crate) worker: u16,
     pub(crate) routes: Routes,
-    /// How often congestion was asked for, and whether there was any when it was last looked at.
-    pub(crate) congestion: Cell<(u32, bool)>,
 }
 
 /// Routes of subjects that were published to.
@@ -214,14 +208,7 @@ impl Desk {
 
     /// Whether so much waits to be written that the engine would soon refuse more.
     pub fn is_congested(&self) -> bool {
-        let (asked, congested) = self.congestion.get();
-        if !congested && !asked.is_multiple_of(CONGESTION_EVERY) {
-            self.congestion.set((asked.wrapping_add(1), false));
-            return false;
-        }
-        let congested = self.broker.shared.engine.stats().pending_bytes > CONGESTED_BYTES;
-        self.congestion.set((asked.wrapping_add(1), congested));
-        congested
+        self.broker.shared.engine.pending_bytes() > CONGESTED_BYTES
     }
 
     /// Whether sessions are to know that publishing is refused for want of room.

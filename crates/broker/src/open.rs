@@ -1,6 +1,5 @@
 //! The broker's start: everything that lasts is taken back from the engine.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -239,12 +238,7 @@ impl Broker {
     /// The desk of one worker.
     pub fn desk(self: &Arc<Self>, worker: u16) -> Desk {
         self.shared.workers.fetch_max(worker + 1, Ordering::Relaxed);
-        Desk {
-            broker: self.clone(),
-            worker,
-            routes: Routes::default(),
-            congestion: Cell::default(),
-        }
+        Desk { broker: self.clone(), worker, routes: Routes::default() }
     }
 
     /// Counters and sizes.

@@ -297,6 +297,10 @@ impl Engine for Journal {
         self.view.state().refs(queue, from, limit)
     }
 
+    fn pending_bytes(&self) -> u64 {
+        self.view.counters.pending_bytes.load(Ordering::Relaxed)
+    }
+
     fn stats(&self) -> EngineStats {
         let queued = match &self.writer {
             Writer::Thread { feed, .. } => feed.queued(),

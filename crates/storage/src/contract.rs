@@ -595,8 +595,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Unsettled references of a queue from `from` on, in order, at most `limit`.
     fn refs(&self, queue: LogId, from: u64, limit: usize) -> Vec<Reference>;
 
-    /// Counters.
+    /// Counters. They are gathered for whoever looks now and then.
     fn stats(&self) -> EngineStats;
+
+    /// Bytes of writes that were handed in and are not done yet; asking costs next to nothing.
+    fn pending_bytes(&self) -> u64;
 
     /// Waits until all that was handed in is done, syncs, and stops taking writes. Reads still work.
     fn close(&self);

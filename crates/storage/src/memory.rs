@@ -197,6 +197,10 @@ impl Engine for Memory {
         self.state().refs(queue, from, limit)
     }
 
+    fn pending_bytes(&self) -> u64 {
+        0
+    }
+
     fn stats(&self) -> EngineStats {
         let commits = self.committer.lock().unwrap_or_else(PoisonError::into_inner).commits;
         let bytes = self.state().memory_bytes();

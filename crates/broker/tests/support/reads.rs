@@ -20,6 +20,10 @@ macro_rules! reads_of_the_inner_engine {
 /// The same but for `read`.
 macro_rules! lookups_of_the_inner_engine {
     () => {
+        fn pending_bytes(&self) -> u64 {
+            self.inner.pending_bytes()
+        }
+
         fn bounds(&self, log: storage::LogId) -> Option<storage::Bounds> {
             self.inner.bounds(log)
         }
