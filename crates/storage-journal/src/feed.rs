@@ -446,7 +446,8 @@ impl Rings {
 
     /// The next group's writes: first those that only free, and with `paused` no others.
     fn take(&mut self, paused: bool) -> Batch {
-        let mut batch = Batch { since: self.since, ..Batch::default() };
+        let writes = Vec::with_capacity(self.waiting());
+        let mut batch = Batch { since: self.since, writes, ..Batch::default() };
         while batch.fits(self.control.front())
             && let Some(waiting) = self.control.pop_front()
         {

@@ -252,6 +252,7 @@ impl Lane {
         let clock_ms = self.clocks().engine_ms;
         let state = self.view.state();
         let mut planner = Planner::after(&state, LEASE, clock_ms, before);
+        planner.expect(batch.writes.iter().map(|(write, _)| write));
         let mut freeing = 0;
         let mut refused = false;
         for (index, (write, done)) in batch.writes.into_iter().enumerate() {

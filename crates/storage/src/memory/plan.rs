@@ -67,6 +67,8 @@ pub struct Planner<'a, P> {
     clock_ms: i64,
     pub(super) drafts: Drafts,
     gathers: HashMap<LogId, Gather>,
+    /// How many single records the group has for each log that none was gathered for yet.
+    expected: HashMap<LogId, usize>,
     /// Logs in the order in which their gathers were opened; some are closed again.
     opened: Vec<LogId>,
     /// Queues that records of open gathers are referred to.
@@ -110,6 +112,16 @@ struct Gather {
 }
 
 impl Gather {
+    /// An empty one with room for so many records and targets.
+    fn new(records: usize, targets: usize) -> Self {
+        Self {
+            records: Vec::with_capacity(records),
+            subjects: Vec::with_capacity(records),
+            targets: Vec::with_capacity(targets),
+            ..Self::default()
+        }
+    }
+
     fn has_room(&self, next: Offset, bytes: usize) -> bool {
         let follows = self.records.last().is_none_or(|(last, ..)| last + 1 == next);
         follows && self.bytes + bytes <= GATHER_BYTES
@@ -137,6 +149,7 @@ impl<'a, P: Place> Planner<'a, P> {
             clock_ms,
             drafts: Drafts::default(),
             gathers: HashMap::new(),
+            expected: HashMap::new(),
             opened: Vec::new(),
             referred: HashSet::new(),
             plan: Plan::default(),
@@ -153,6 +166,15 @@ impl<'a, P: Place> Planner<'a, P> {
         Self { before, ..Self::new(state, lease, clock_ms) }
     }
 
+    /// Makes room for what these writes gather.
+    pub fn expect<'w>(&mut self, writes: impl Iterator<Item = &'w Write>) {
+        for op in writes.flat_map(|write| &write.ops) {
+            if let Op::Append(Append { log, body: Body::Record(_), .. }) = op {
+                *self.expected.entry(*log).or_default() += 1;
+            }
+        }
+    }
+
     /// Takes in a write; what it will have done is known at once, but not yet true.
     ///
     /// # Errors
@@ -162,7 +184,7 @@ impl<'a, P: Place> Planner<'a, P> {
         let mode = self.check(&write)?;
         let durable = mode == Mode::Durable;
         self.plan.sync |= durable;
-        let mut appended = Vec::new();
+        let mut appended = Vec::with_capacity(write.ops.len().min(1));
         for op in write.ops {
             match op {
                 Op::Append(append) => appended.push(self.append(append, durable)),
@@ -435,10 +457,7 @@ impl<'a, P: Place> Planner<'a, P> {
                     32 + record.tail.len() + record.subject.as_bytes().len() + 20 * targets.len();
                 let index = self.make_room(log, bytes);
                 let base = self.assign(log, 1, durable);
-                let of_gather = |target| crate::Target { record: index, ..target };
-                let targets: Vec<_> = targets.into_iter().map(of_gather).collect();
-                let targets = self.refer(&targets, durable);
-                let places = targets.iter().map(|target| target.place).collect();
+                let places = self.take_places(&targets, durable);
                 if index == 0 {
                     self.opened.push(log);
                 }
@@ -446,14 +465,20 @@ impl<'a, P: Place> Planner<'a, P> {
                 if let Some(id) = once {
                     self.note_once(log, id, base);
                 }
-                let gather = self.gathers.entry(log).or_default();
+                let expected = &mut self.expected;
+                let gather = self.gathers.entry(log).or_insert_with(|| {
+                    // Should it be closed before all have come, the next ones grow as they must.
+                    let records = expected.remove(&log).unwrap_or_default();
+                    Gather::new(records, if targets.is_empty() { 0 } else { records })
+                });
                 gather.once.extend(once.map(|id| (index, id)));
                 gather.volatile = volatile;
                 gather.bytes += bytes;
                 gather.records.push((base, record.timestamp_ms, record.tail));
                 gather.subjects.push(record.subject);
                 self.referred.extend(targets.iter().map(|target| target.queue));
-                gather.targets.extend(targets);
+                let at_index = |target| crate::Target { record: index, ..target };
+                gather.targets.extend(referred(targets.into_iter().map(at_index), &places));
                 Appended { base, last: base, duplicate: false, places }
             }
             Body::Batch { bytes, subject, producer } => {
@@ -473,8 +498,8 @@ impl<'a, P: Place> Planner<'a, P> {
                     window.push(producer, base, last);
                     self.draft(log).windows.insert(producer.id, window);
                 }
-                let targets = self.refer(&targets, durable);
-                let places = targets.iter().map(|target| target.place).collect();
+                let places = self.take_places(&targets, durable);
+                let targets = referred(targets.into_iter(), &places).collect();
                 self.note_append(log, (base, last), bytes.len() as u64, &subject);
                 let image = BatchImage {
                     log,
@@ -494,14 +519,9 @@ impl<'a, P: Place> Planner<'a, P> {
         }
     }
 
-    /// The references of one append, each with its place.
-    fn refer(&mut self, targets: &[crate::Target], durable: bool) -> Vec<Target> {
-        let mut referred = Vec::with_capacity(targets.len());
-        for crate::Target { record: index, queue, priority } in targets.iter().copied() {
-            let place = self.assign(queue, 1, durable);
-            referred.push(Target { index, queue, place, priority });
-        }
-        referred
+    /// The places of the references of one append.
+    fn take_places(&mut self, targets: &[crate::Target], durable: bool) -> Vec<Offset> {
+        targets.iter().map(|target| self.assign(target.queue, 1, durable)).collect()
     }
 
     /// Closes the open gather of a log if it is full, or if the log's next offset does not follow
@@ -568,6 +588,19 @@ impl<'a, P: Place> Planner<'a, P> {
         let payload = Payload::Gathered(gather.records);
         self.plan.steps.push(Step::Batch { image, payload, epoch, volatile: gather.volatile });
     }
+}
+
+/// References with their places.
+fn referred(
+    targets: impl Iterator<Item = crate::Target>,
+    places: &[Offset],
+) -> impl Iterator<Item = Target> {
+    targets.zip(places).map(|(crate::Target { record: index, queue, priority }, place)| Target {
+        index,
+        queue,
+        place: *place,
+        priority,
+    })
 }
 
 /// Checks the bounds of one operation; returns about how many bytes it takes.

@@ -249,8 +249,8 @@ impl<P: Place> State<P> {
             self.dirty.add(RowKey::Once(image.log, *id));
             self.dirty.extend(gone.into_iter().map(|id| RowKey::Once(image.log, id)));
         }
-        for target in &image.targets {
-            self.apply_target(image, target);
+        for targets in image.targets.chunk_by(|one, next| one.queue == next.queue) {
+            self.apply_targets(image, targets);
         }
         self.note_home(home, image);
         let log = self.log_mut(image.log);
@@ -283,22 +283,39 @@ impl<P: Place> State<P> {
         }
     }
 
-    fn apply_target(&mut self, image: &BatchImage, target: &Target) {
-        let offset = image.base + u64::from(target.index);
-        let queue = self.log_mut(target.queue);
-        queue.row.next = queue.row.next.max(target.place + 1);
+    /// References of one queue.
+    fn apply_targets(&mut self, image: &BatchImage, targets: &[Target]) {
+        let Some(id) = targets.first().map(|target| target.queue) else { return };
+        let ends = targets.iter().map(|target| target.place + 1);
+        let queue = self.log_mut(id);
+        queue.row.next = ends.fold(queue.row.next, u64::max);
         let clean = !std::mem::replace(&mut queue.row.dirty, true);
-        let (log, priority) = (image.log, target.priority);
-        let held = Ref { log, offset, priority, deliveries: 0, not_before_ms: 0 };
-        let new = !queue.row.dropped && queue.extra_mut().refs.insert(target.place, held).is_none();
+        let dropped = queue.row.dropped;
         if clean {
-            self.dirty.mark_log(target.queue);
+            self.dirty.mark_log(id);
         }
-        if new {
-            self.weight.refs += 1;
-            self.dirty.add(RowKey::Refs(target.queue, refs_block(target.place)));
-            self.log_mut(log).refer(offset);
+        if dropped {
+            return;
         }
+        let mut refs = std::mem::take(&mut self.log_mut(id).extra_mut().refs);
+        let before = refs.len();
+        let mut block = None;
+        if let Some(log) = self.logs.get_mut(&image.log) {
+            for Target { index, place, priority, .. } in targets.iter().copied() {
+                let (log_id, offset) = (image.log, image.base + u64::from(index));
+                let held = Ref { log: log_id, offset, priority, deliveries: 0, not_before_ms: 0 };
+                if refs.insert(place, held).is_some() {
+                    continue;
+                }
+                log.refer(offset);
+                let touched = refs_block(place);
+                if block.replace(touched) != Some(touched) {
+                    self.dirty.add(RowKey::Refs(id, touched));
+                }
+            }
+        }
+        adjust(&mut self.weight.refs, before, refs.len());
+        self.log_mut(id).extra_mut().refs = refs;
     }
 
     pub(super) fn load_ref(&mut self, queue: LogId, place: u64, held: Ref) {
