@@ -136,7 +136,7 @@ impl Desk {
         add(&turn.shared.counters.stored, checked.count as usize);
         add(&turn.shared.counters.bytes_in, batch.len());
         let worker = turn.shared.worker_of(log);
-        let mut done = AppendDone {
+        let mut done = Box::new(AppendDone {
             conn,
             token,
             log,
@@ -145,10 +145,10 @@ impl Desk {
             route,
             durable,
             result: Ok(Committed::default()),
-        };
+        });
         turn.shared.submit(ops, mode, worker, move |result| {
             done.result = result;
-            Step::Appended(Box::new(done))
+            Step::Appended(done)
         });
     }
 

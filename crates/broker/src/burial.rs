@@ -19,6 +19,7 @@ use storage::{LogId, Op, SubmitError};
 use crate::completion::{Completion, Step};
 use crate::cursors::{Burial, Corpse};
 use crate::desk::Desk;
+use crate::message::detach;
 use crate::publish::{Asked, Plan, PublishDone, resolve};
 use crate::queues::{Dead, Grave, Loaded, begin_lifetime, load};
 use crate::state::Core;
@@ -104,7 +105,7 @@ impl Desk {
         let aims = {
             let core = self.broker.lock();
             if buried.cause() != Cause::Rejected {
-                queues.retain(|id| {
+                queues.to_mut().retain(|id| {
                     let name = core.queues.get(*id).map(|queue| &queue.declaration.name);
                     !name.is_some_and(|name| is_automatic_cycle(deaths(&copy.record), name))
                 });
@@ -117,6 +118,7 @@ impl Desk {
         if aims.timed {
             begin_lifetime(turn, &mut copy.record);
         }
+        detach(&mut copy);
         let plan = Plan {
             conn: None,
             token: None,

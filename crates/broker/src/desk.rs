@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use model::budget::Level;
@@ -34,28 +35,20 @@ pub struct Desk {
     pub(crate) routes: Routes,
 }
 
-/// Routes of subjects that were published to.
+/// Routes of subjects and queues that were published to.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     epoch: u64,
     kept: usize,
     shared: HashMap<Subject, Arc<Route>, FixedState>,
     named: HashMap<Space, HashMap<Subject, Arc<Route>, FixedState>>,
+    queues: HashMap<Bytes, Arc<Route>, FixedState>,
 }
 
 impl Routes {
     /// The route of a subject: cached, or computed.
     pub(crate) fn get(&mut self, turn: &Turn<'_>, space: &Space, subject: &Subject) -> Arc<Route> {
-        let epoch = turn.shared.epoch.load(Ordering::Acquire);
-        let crowded =
-            self.kept >= ROUTES_CROWDED && turn.shared.pressure.budget.level() >= Level::Shrink;
-        if epoch != self.epoch || self.kept >= ROUTES_MAX || crowded {
-            self.shared.clear();
-            self.named.clear();
-            turn.shared.routes.fetch_sub(self.kept as u64, Ordering::Relaxed);
-            self.kept = 0;
-            self.epoch = epoch;
-        }
+        self.let_go(turn);
         let cache = if space.is_shared() {
             &mut self.shared
         } else {
@@ -69,6 +62,42 @@ impl Routes {
         let route = Arc::new(turn.shared.fresh_route(space, subject));
         cache.insert(subject.detached(), route.clone());
         route
+    }
+
+    /// The route of a queue of this name, which `find` knows the number of.
+    pub(crate) fn of_queue(
+        &mut self,
+        turn: &Turn<'_>,
+        name: &Bytes,
+        find: impl FnOnce() -> Option<u64>,
+    ) -> Arc<Route> {
+        self.let_go(turn);
+        if let Some(route) = self.queues.get(name) {
+            return route.clone();
+        }
+        // One that comes later has no part in what is kept here.
+        let Some(queue) = find() else { return Arc::default() };
+        self.kept += 1;
+        turn.shared.routes.fetch_add(1, Ordering::Relaxed);
+        let route = Arc::new(Route { queues: vec![queue], ..Route::default() });
+        self.queues.insert(Bytes::copy_from_slice(name), route.clone());
+        route
+    }
+
+    /// Forgets what is out of date, and everything when it is too much.
+    fn let_go(&mut self, turn: &Turn<'_>) {
+        let epoch = turn.shared.epoch.load(Ordering::Acquire);
+        let crowded =
+            self.kept >= ROUTES_CROWDED && turn.shared.pressure.budget.level() >= Level::Shrink;
+        if epoch == self.epoch && self.kept < ROUTES_MAX && !crowded {
+            return;
+        }
+        self.shared.clear();
+        self.named.clear();
+        self.queues.clear();
+        turn.shared.routes.fetch_sub(self.kept as u64, Ordering::Relaxed);
+        self.kept = 0;
+        self.epoch = epoch;
     }
 }
 

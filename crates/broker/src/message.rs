@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::record::{Address, Death, Header, Native, Properties, Record};
+use model::record::{Address, Properties, Record};
 use model::subject::Subject;
 use protocol::Message;
 use storage::StoredBatch;
@@ -11,19 +11,21 @@ use storage::batch;
 
 /// A copy of a message that holds no part of a read buffer.
 pub(crate) fn detached(message: &Message) -> Arc<Message> {
-    let copy = Message::new(
-        detached_address(&message.address),
-        detached_record(&message.record),
-        message.publisher,
-    );
-    if let Some(alias) = message.reply_alias.get() {
-        copy.reply_alias.get_or_init(|| alias.clone());
-    }
+    let (address, record) = (message.address.clone(), message.record.clone());
+    let mut copy = Message::new(address, record, message.publisher);
+    copy.reply_alias.clone_from(&message.reply_alias);
+    detach(&mut copy);
     Arc::new(copy)
 }
 
-fn copied(bytes: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(bytes)
+/// The message holds no part of a read buffer any more.
+pub(crate) fn detach(message: &mut Message) {
+    detach_address(&mut message.address);
+    detach_record(&mut message.record);
+}
+
+fn detach_bytes(bytes: &mut Bytes) {
+    *bytes = Bytes::copy_from_slice(bytes);
 }
 
 /// The record whose stored form stands alone, as in a row of a table.
@@ -34,41 +36,34 @@ pub(crate) fn record_of(subject: &Subject, timestamp_ms: i64, tail: &Bytes) -> O
 }
 
 pub(crate) fn detached_address(address: &Address) -> Address {
+    let mut copy = address.clone();
+    detach_address(&mut copy);
+    copy
+}
+
+fn detach_address(address: &mut Address) {
     match address {
-        Address::Subject(space, subject) => Address::Subject(space.clone(), subject.detached()),
-        Address::Queue(name) => Address::Queue(copied(name)),
+        Address::Subject(_, subject) => *subject = subject.detached(),
+        Address::Queue(name) => detach_bytes(name),
     }
 }
 
-fn detached_record(record: &Record) -> Record {
-    Record {
-        key: record.key.as_ref().map(copied),
-        value: record.value.as_ref().map(copied),
-        headers: record
-            .headers
-            .iter()
-            .map(|h| Header { name: copied(&h.name), value: h.value.as_ref().map(copied) })
-            .collect(),
-        properties: record.properties.as_ref().map(|p| {
-            Box::new(Properties {
-                content_type: p.content_type.as_ref().map(copied),
-                reply_to: p.reply_to.as_ref().map(detached_address),
-                correlation: p.correlation.as_ref().map(copied),
-                message_id: p.message_id.as_ref().map(copied),
-                native: p
-                    .native
-                    .as_ref()
-                    .map(|n| Native { protocol: n.protocol, block: copied(&n.block) }),
-                deaths: p.deaths.iter().map(detached_death).collect(),
-                ..**p
-            })
-        }),
-        ..*record
+fn detach_record(record: &mut Record) {
+    record.key.iter_mut().chain(&mut record.value).for_each(detach_bytes);
+    for header in &mut record.headers {
+        detach_bytes(&mut header.name);
+        header.value.iter_mut().for_each(detach_bytes);
     }
-}
-
-fn detached_death(death: &Death) -> Death {
-    Death { queue: copied(&death.queue), address: detached_address(&death.address), ..*death }
+    let Some(properties) = &mut record.properties else { return };
+    let Properties { content_type, reply_to, correlation, message_id, native, deaths, .. } =
+        &mut **properties;
+    [content_type, correlation, message_id].into_iter().flatten().for_each(detach_bytes);
+    reply_to.iter_mut().for_each(detach_address);
+    native.iter_mut().for_each(|native| detach_bytes(&mut native.block));
+    for death in deaths {
+        detach_bytes(&mut death.queue);
+        detach_address(&mut death.address);
+    }
 }
 
 /// The messages of a stored batch with offsets from `from` on; a batch that cannot be read gives

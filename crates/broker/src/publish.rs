@@ -8,6 +8,7 @@
 //!
 //! What a queue gave up comes this way too: its copy is stored in the write that settles it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,7 +24,7 @@ use crate::alias::Origin;
 use crate::burial::Buried;
 use crate::completion::Step;
 use crate::desk::Desk;
-use crate::message::detached;
+use crate::message::{detach, detached};
 use crate::queues::{Aim, Aims, Item, begin_lifetime, is_durable};
 use crate::router::{LiveTarget, Onward, Route, meets};
 use crate::state::{Core, table};
@@ -199,6 +200,11 @@ impl Desk {
         if aims.timed {
             begin_lifetime(turn, &mut message.record);
         }
+        let lasting = message.record.assurance > Assurance::AtMostOnce;
+        if lasting || route.home.is_some() || !queues.is_empty() {
+            // It is held back for the disk, or kept in a queue.
+            detach(&mut message);
+        }
         let message = Arc::new(message);
         let plan = Plan { conn, token, message, route, aims, behind, buried: None };
         let Publish { attributes, wait, remember, parks, .. } = publish;
@@ -210,8 +216,7 @@ impl Desk {
         match address {
             Address::Subject(space, subject) => self.routes.get(turn, space, subject),
             Address::Queue(name) => {
-                let queue = self.broker.lock().queues.id(name);
-                Arc::new(Route { queues: queue.into_iter().collect(), ..Route::default() })
+                self.routes.of_queue(turn, name, || self.broker.lock().queues.id(name))
             }
         }
     }
@@ -258,13 +263,14 @@ impl Desk {
         let persistent = message.record.assurance > Assurance::AtMostOnce;
         let (log, mut mode) = home_of(turn, &message, &route, conn);
         let captured = route.home.is_some() && log.is_some();
-        let lasts = |aim: &&Aim| is_durable(aim.queue) && (persistent || captured);
-        let (durable, transient): (Vec<Aim>, Vec<Aim>) = aims.taken.iter().partition(lasts);
+        let lasts = |aim: &Aim| is_durable(aim.queue) && (persistent || captured);
+        let mut durable = aims.taken;
+        let transient: Vec<Aim> = durable.extract_if(.., |aim| !lasts(aim)).collect();
         let log = log.or_else(|| (!durable.is_empty()).then(|| spool(turn, &message)));
         if persistent && !durable.is_empty() {
             mode = Mode::Durable;
         }
-        let mut ops = Vec::new();
+        let mut ops = Vec::with_capacity(1);
         if let Some(log) = log {
             ops.push(append_op(log, &message, &durable));
         }
@@ -295,8 +301,7 @@ impl Desk {
         let delivered = !persistent && !captured;
         let early = if wait == Wait::Routed { token.take() } else { None };
         let retain = message.record.retain;
-        let message = if delivered { message } else { detached(&message) };
-        let mut done = PublishDone {
+        let mut done = Box::new(PublishDone {
             conn,
             token,
             message,
@@ -312,7 +317,7 @@ impl Desk {
             delivered,
             asked: again,
             result: Ok(Committed::default()),
-        };
+        });
         if delivered || ops.is_empty() {
             self.hand_out(turn, &mut done, None);
         }
@@ -326,7 +331,7 @@ impl Desk {
         let worker = turn.shared.worker_of(done.log);
         turn.shared.submit(ops, mode, worker, move |result| {
             done.result = result;
-            Step::Published(Box::new(done))
+            Step::Published(done)
         });
     }
 
@@ -410,16 +415,12 @@ impl Desk {
             let item = Item::stored(message, stored, place, aim.lane);
             done.refused |= !core.push(turn, aim.queue, item);
         }
-        if !done.transient.is_empty() || !done.given_up.is_empty() {
-            // One that was not held back for the disk may be part of a read buffer.
-            let kept = if done.delivered { detached(message) } else { message.clone() };
-            for aim in &done.transient {
-                let item = Item::transient(kept.clone(), aim.lane);
-                done.refused |= !core.push(turn, aim.queue, item);
-            }
-            for queue in &done.given_up {
-                core.give_up_refused(turn, *queue, Item::transient(kept.clone(), 0));
-            }
+        for aim in &done.transient {
+            let item = Item::transient(message.clone(), aim.lane);
+            done.refused |= !core.push(turn, aim.queue, item);
+        }
+        for queue in &done.given_up {
+            core.give_up_refused(turn, *queue, Item::transient(message.clone(), 0));
         }
         if let Some(appended) = appended {
             core.committed(turn, done.log, appended.last);
@@ -516,6 +517,7 @@ fn refuse(turn: &mut Turn<'_>, conn: Option<ConnId>, token: Option<Token>, refus
 pub(crate) struct Plan {
     pub(crate) conn: Option<ConnId>,
     pub(crate) token: Option<Token>,
+    /// It holds no part of a read buffer if it is held back for the disk, or kept in a queue.
     pub(crate) message: Arc<Message>,
     pub(crate) route: Arc<Route>,
     pub(crate) aims: Aims,
@@ -587,15 +589,19 @@ fn alias_reply(turn: &Turn<'_>, message: &Message) {
 }
 
 /// The queues of a route, and the routes behind conditional bindings that hold.
-pub(crate) fn resolve(route: &Route, attributes: &[(Bytes, Bytes)]) -> (Vec<u64>, Vec<Arc<Route>>) {
+pub(crate) fn resolve<'a>(
+    route: &'a Route,
+    attributes: &[(Bytes, Bytes)],
+) -> (Cow<'a, [u64]>, Vec<Arc<Route>>) {
+    if route.conditional.is_empty() {
+        return (Cow::Borrowed(&route.queues), Vec::new());
+    }
     let mut queues = route.queues.clone();
     let mut behind = Vec::new();
-    if !route.conditional.is_empty() {
-        follow(route, attributes, &mut queues, &mut behind);
-        queues.sort_unstable();
-        queues.dedup();
-    }
-    (queues, behind)
+    follow(route, attributes, &mut queues, &mut behind);
+    queues.sort_unstable();
+    queues.dedup();
+    (Cow::Owned(queues), behind)
 }
 
 fn follow(

@@ -25,7 +25,8 @@ pub(crate) struct Shared {
     pub(crate) mail: Arc<dyn MailDebug>,
     pub(crate) node: Arc<Node>,
     pub(crate) router: RwLock<Router>,
-    /// Raised with each change of the router; routes of another epoch are stale.
+    /// Raised with each change of the router and each queue that goes; routes of another epoch are
+    /// stale.
     pub(crate) epoch: AtomicU64,
     pub(crate) last_values: LastValues,
     pub(crate) aliases: Aliases,
@@ -92,8 +93,13 @@ impl Shared {
     pub(crate) fn reroute<R>(&self, change: impl FnOnce(&mut Router) -> R) -> R {
         let mut router = self.router.write().expect("no panic under this lock");
         let result = change(&mut router);
-        self.epoch.fetch_add(1, Ordering::Release);
+        self.outdate_routes();
         result
+    }
+
+    /// Routes that were computed before are not to be used any more.
+    pub(crate) fn outdate_routes(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// A route as it is now, not cached.

@@ -134,6 +134,7 @@ impl Core {
             if let Some(timer) = queue.timer {
                 self.timers.cancel(timer);
             }
+            turn.shared.outdate_routes();
             self.dismiss(turn, &queue);
         }
         (count, ops)

@@ -28,6 +28,21 @@ fn messages_wait_in_order_and_lasting_ones_survive_a_restart() {
 }
 
 #[test]
+fn what_is_published_by_name_goes_to_the_queue_that_has_it_now() {
+    let mut world = World::new();
+    for (body, durable) in [("1", false), ("2", true), ("3", true)] {
+        assert_eq!(send(&mut world, "q", "early", AtLeastOnce).queues, 0);
+        declare(&mut world, 1, queue("q", durable));
+        assert_eq!(send(&mut world, "q", body, AtLeastOnce).queues, 1);
+        assert_eq!(pull(&mut world, 1, "q"), Some((body.to_owned(), false, 0)));
+        let name = Bytes::from_static(b"q");
+        let destroy = Destroy::Queue { name, if_unused: false, if_empty: false };
+        world.ask(conn(1), Request::Destroy(destroy));
+        assert_eq!(send(&mut world, "q", "late", AtLeastOnce).queues, 0);
+    }
+}
+
+#[test]
 fn returned_messages_go_back_to_their_place() {
     let mut world = World::new();
     declare(&mut world, 1, queue("q", true));
