@@ -300,7 +300,7 @@ impl<P: Place> State<P> {
         let mut refs = std::mem::take(&mut self.log_mut(id).extra_mut().refs);
         let before = refs.len();
         let mut block = None;
-        if let Some(log) = self.logs.get_mut(&image.log) {
+        if let Some(log) = self.logs.get_mut(image.log) {
             for Target { index, place, priority, .. } in targets.iter().copied() {
                 let (log_id, offset) = (image.log, image.base + u64::from(index));
                 let held = Ref { log: log_id, offset, priority, deliveries: 0, not_before_ms: 0 };
