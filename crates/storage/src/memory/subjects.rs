@@ -376,3 +376,70 @@ impl Candidates {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(name: &'static str) -> Subject {
+        Subject::from_canonical(name.as_bytes().into()).unwrap()
+    }
+
+    /// What a table says of a subject.
+    fn told(table: &SubjectTable, name: &'static str) -> Option<(Offset, Option<Offset>)> {
+        let slot = table.get(table.find(&subject(name))?)?;
+        assert_eq!(*slot.subject, subject(name));
+        Some((slot.first, slot.last))
+    }
+
+    #[test]
+    fn the_only_subject_is_known_as_well_as_one_of_several() {
+        let (mut table, hidden) = (SubjectTable::default(), Hidden::default());
+        let column = table.intern(&Subjects::One(subject("a")), 2);
+        assert!(table.show(0, 5, 0, &hidden), "its row was clean");
+        assert!(!table.show(0, 6, 0, &hidden));
+        assert!(matches!(table.0, Form::Sole { .. }) && table.weight() == 0);
+        for weight in [2, 2] {
+            assert_eq!(told(&table, "a"), Some((5, Some(6))));
+            let matching = |filter: &[u8]| {
+                let filter = Filter::mqtt(&filter.to_vec().into()).unwrap();
+                table.matching(&filter, None).map(|(slot, _)| slot).collect::<Vec<_>>()
+            };
+            assert_eq!((matching(b"+")[0], matching(b"a")), (0, vec![0]));
+            table.intern(&Subjects::One(subject("b")), 1);
+            assert_eq!(table.weight(), weight);
+        }
+        assert!(!table.show(0, 7, 0, &hidden), "its row is still to be written");
+        table.forget(0, 100);
+        assert!(told(&table, "a").is_some(), "a batch names it");
+        table.release(&column, 2);
+        table.forget(0, 100);
+        assert_eq!(told(&table, "a"), None);
+    }
+
+    #[test]
+    fn the_only_subject_is_forgotten_once_no_batch_names_it_and_nothing_of_it_is_visible() {
+        let mut table = SubjectTable::default();
+        let column = table.intern(&Subjects::One(subject("a")), 1);
+        table.show(0, 5, 0, &Hidden::default());
+        table.forget(0, 6);
+        assert!(told(&table, "a").is_some());
+        table.release(&column, 1);
+        table.forget(0, 5);
+        assert!(told(&table, "a").is_some());
+        table.forget(0, 6);
+        assert!(matches!(table.0, Form::Nothing));
+    }
+
+    #[test]
+    fn a_subject_whose_newest_records_are_kept_is_one_of_several() {
+        let (mut table, hidden) = (SubjectTable::default(), Hidden::default());
+        table.intern(&Subjects::One(subject("a")), 3);
+        for offset in 0..3 {
+            table.show(0, offset, 2, &hidden);
+        }
+        let newest = table.get(0).and_then(|slot| slot.newest.cloned());
+        assert_eq!(newest, Some([1, 2].into()));
+        assert_eq!(told(&table, "a"), Some((0, Some(2))));
+    }
+}
