@@ -279,7 +279,7 @@ impl Desk {
     fn publish_wills(&mut self, turn: &mut Turn<'_>) {
         let wills = self.broker.lock().sessions.take_wills();
         for (will, session) in wills {
-            self.publish_will(turn, will, session.map(crate::sessions::wills::remove));
+            self.publish_will(turn, will, session);
         }
     }
 }

@@ -73,8 +73,8 @@ pub(crate) struct Asked {
     place: u64,
     /// It has waited.
     waited: bool,
-    /// The row that goes with it.
-    goes: Option<Op>,
+    /// It is the will of this session, whose row of it goes with it.
+    will_of: Option<u64>,
 }
 
 impl Asked {
@@ -123,18 +123,39 @@ impl Desk {
         self.publish_admitted(turn, (conn, token), asked, publish);
     }
 
-    /// A will, and the row of it that goes with it.
+    /// A will, and the session whose row of it goes with it.
     pub(crate) fn publish_will(
         &mut self,
         turn: &mut Turn<'_>,
         mut will: Publish,
-        goes: Option<Op>,
+        will_of: Option<u64>,
     ) {
-        if admit(turn, &mut will).is_err() {
-            return add(&turn.shared.counters.refused, 1);
+        match (admit(turn, &mut will), will_of) {
+            (Ok(()), will_of) => {
+                let asked = Asked { will_of, ..Asked::default() };
+                self.publish_admitted(turn, (None, None), asked, will);
+            }
+            (Err(refusal), Some(session)) => self.refuse_will(turn, (will, session), &refusal),
+            (Err(refusal), None) => refuse(turn, None, None, refusal),
         }
-        let asked = Asked { goes, ..Asked::default() };
-        self.publish_admitted(turn, (None, None), asked, will);
+    }
+
+    /// A will was refused, and there is nobody to tell. Where only room is missing it is tried again
+    /// later; one that will never be taken is given up with its row.
+    fn refuse_will(&self, turn: &mut Turn<'_>, (will, session): (Publish, u64), refusal: &Refusal) {
+        add(&turn.shared.counters.refused, 1);
+        if *refusal == Refusal::NoRoom {
+            self.broker.lock().sessions.put_back_will(will, session);
+        } else if *refusal != Refusal::StorageUnavailable {
+            tracing::warn!(?refusal, "a will was refused and is given up");
+            self.end_will(turn, session);
+        }
+    }
+
+    /// A will is over that nothing was stored of: its row goes alone.
+    fn end_will(&self, turn: &Turn<'_>, session: u64) {
+        let row = crate::sessions::wills::remove(session);
+        turn.shared.submit(vec![row], Mode::Memory, self.worker, |_| Step::Flushed);
     }
 
     /// A publish that waited for room, once more.
@@ -162,14 +183,15 @@ impl Desk {
         if let Some(most) = route.home.as_ref().and_then(|home| home.message_bytes)
             && message.record.value.as_ref().map_or(0, Bytes::len) > most
         {
-            return refuse(turn, conn, token, Refusal::TooLarge(most));
+            let refusal = Refusal::TooLarge(most);
+            return self.wait_or_refuse(turn, (conn, token), (&message, asked), refusal);
         }
         let (queues, behind) = resolve(&route, &publish.attributes);
         let live_only = queues.is_empty()
             && route.home.is_none()
             && !message.record.retain
             && publish.remember.is_none()
-            && asked.goes.is_none()
+            && asked.will_of.is_none()
             && message.record.assurance == Assurance::AtMostOnce
             && route.lease.is_none();
         if live_only {
@@ -189,12 +211,14 @@ impl Desk {
             }
             return;
         }
-        let aims = if queues.is_empty() {
-            Aims::default()
-        } else {
-            match self.broker.lock().aim(&queues, &message) {
-                Ok(aims) => aims,
-                Err(refusal) => return refuse(turn, conn, token, refusal),
+        let aims = match queues.is_empty() {
+            true => Ok(Aims::default()),
+            false => self.broker.lock().aim(&queues, &message),
+        };
+        let aims = match aims {
+            Ok(aims) => aims,
+            Err(refusal) => {
+                return self.wait_or_refuse(turn, (conn, token), (&message, asked), refusal);
             }
         };
         if aims.timed {
@@ -229,6 +253,9 @@ impl Desk {
         if !lasting && plan.route.home.is_none() {
             let matched = self.deliver(turn, &plan.message, &plan.route, None);
             add(&turn.shared.counters.refused, 1);
+            if let Some(session) = asked.will_of {
+                return self.end_will(turn, session);
+            }
             if matched == 0 {
                 return if let Some(conn) = conn {
                     turn.refuse(conn, token, refusal)
@@ -239,14 +266,27 @@ impl Desk {
             }
             return;
         }
-        let place = asked.place;
-        if asked.parks
-            && refusal == Refusal::NoRoom
-            && self.park(turn, conn, (place, token), asked.again(&plan.message))
-        {
-            return;
+        self.wait_or_refuse(turn, (conn, token), (&plan.message, asked), refusal);
+    }
+
+    /// Refuses a message, unless it may wait for what is missing.
+    fn wait_or_refuse(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (conn, token): (Option<ConnId>, Option<Token>),
+        (message, asked): (&Message, Asked),
+        refusal: Refusal,
+    ) {
+        if let Some(session) = asked.will_of {
+            return self.refuse_will(turn, (asked.again(message), session), &refusal);
         }
-        refuse(turn, conn, token, refusal);
+        let place = asked.place;
+        let waits = asked.parks
+            && refusal == Refusal::NoRoom
+            && self.park(turn, conn, (place, token), asked.again(message));
+        if !waits {
+            refuse(turn, conn, token, refusal);
+        }
     }
 
     /// Stores a message where it is to be stored, and hands it out: now, or once it is committed.
@@ -257,8 +297,9 @@ impl Desk {
         {
             return self.hold_back(turn, plan, asked, refusal);
         }
-        let again = asked.parks.then(|| Box::new(asked.clone()));
-        let Asked { wait, remember, goes, .. } = asked;
+        let again = asked.parks || asked.will_of.is_some();
+        let again = again.then(|| Box::new(asked.clone()));
+        let Asked { wait, remember, will_of, .. } = asked;
         let Plan { conn, mut token, message, route, aims, behind, buried } = plan;
         let persistent = message.record.assurance > Assurance::AtMostOnce;
         let (log, mut mode) = home_of(turn, &message, &route, conn);
@@ -295,7 +336,7 @@ impl Desk {
         if !ops.is_empty() {
             ops.extend(buried.as_deref().and_then(Buried::settle));
         }
-        ops.extend(goes);
+        ops.extend(will_of.map(crate::sessions::wills::remove));
         // A message that is not promised to last is not held back for the disk, unless a stream
         // captures it: then nobody sees an offset before its commit.
         let delivered = !persistent && !captured;
@@ -365,16 +406,13 @@ impl Desk {
             Err(error) if done.buried.is_some() => self.end_burial(turn, &mut done, Err(&error)),
             Err(error) => {
                 let refusal = refusal_of(&error);
-                let (conn, token) = (done.conn, done.token);
-                if refusal == Refusal::NoRoom
-                    && let Some(asked) = done.asked.take()
-                    && let asked = *asked
-                    && let place = asked.place
-                    && self.park(turn, conn, (place, token), asked.again(&done.message))
-                {
-                    return;
+                let to = (done.conn, done.token);
+                match done.asked.take() {
+                    Some(asked) => {
+                        self.wait_or_refuse(turn, to, (&done.message, *asked), refusal);
+                    }
+                    None => refuse(turn, to.0, to.1, refusal),
                 }
-                refuse(turn, conn, token, refusal);
             }
             Ok(committed) => {
                 let appended = committed.appended.first();

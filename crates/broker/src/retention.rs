@@ -56,6 +56,9 @@ impl Core {
         self.watch(turn);
         self.expire(turn);
         self.compact(turn);
+        if turn.shared.pressure.refuses_storing().is_none() {
+            self.sessions.retry_wills();
+        }
         self.ticks += 1;
         if !self.ticks.is_multiple_of(SELDOM) {
             return;

@@ -102,6 +102,8 @@ pub(crate) struct Sessions {
     /// Writes of cursors so far.
     flushes: u64,
     wills: Vec<DueWill>,
+    /// Wills for which there was no room.
+    refused_wills: Vec<(Publish, u64)>,
     /// Durable subscriptions of each share, by the name of its queue.
     shares: HashMap<Bytes, usize>,
     /// Members of live groups.

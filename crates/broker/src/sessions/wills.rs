@@ -60,6 +60,20 @@ impl Sessions {
         std::mem::take(&mut self.wills)
     }
 
+    /// There was no room for a will that is due.
+    pub(crate) fn put_back_will(&mut self, will: Publish, session: u64) {
+        self.refused_wills.push((will, session));
+    }
+
+    /// Lets wills be tried again that were refused.
+    pub(crate) fn retry_wills(&mut self) {
+        for (will, session) in std::mem::take(&mut self.refused_wills) {
+            // Where the session has left another will since, the row is that one's.
+            let is_own = self.map.get(&session).is_none_or(|session| session.will.is_none());
+            self.wills.push((will, is_own.then_some(session)));
+        }
+    }
+
     /// Takes back all wills; those of sessions that have ended are due.
     pub(super) fn restore_wills(&mut self, engine: &dyn Engine) -> Result<(), OpenError> {
         each_row(engine, table::WILLS, |key, value| {

@@ -11,6 +11,8 @@ use storage::{
     SubmitError, Write,
 };
 
+use crate::world::memory;
+
 /// Memory, as long as it is not full.
 #[derive(Debug, Default)]
 pub struct Choked {
@@ -41,6 +43,10 @@ impl std::fmt::Debug for Waiting {
 }
 
 impl Choked {
+    pub fn new() -> Self {
+        Self { inner: memory(), ..Self::default() }
+    }
+
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Relaxed);
     }
@@ -73,6 +79,7 @@ impl Choked {
             Op::Trim { .. }
                 | Op::Delete { .. }
                 | Op::Cursor { .. }
+                | Op::Remove { .. }
                 | Op::Settle { .. }
                 | Op::Release { .. }
                 | Op::DropLog(_)

@@ -7,11 +7,13 @@ use bytes::Bytes;
 use model::budget::{Budget, Class};
 use model::record::Assurance;
 use protocol::{
-    Append, Position, Publish, Published, Refusal, Remember, Reply, Request, Settle, Settlement,
-    StreamRef, Wait,
+    Append, Position, Publish, Published, Refusal, Release, Remember, Reply, Request, Retention,
+    Settle, Settlement, StreamRef, Wait, Will,
 };
+use storage::Engine;
 
 use crate::choked::Choked;
+use crate::retention::declare;
 use crate::world::{Setting, World, conn, message, payload};
 
 use Assurance::{AtLeastOnce, AtMostOnce};
@@ -19,7 +21,7 @@ use Assurance::{AtLeastOnce, AtMostOnce};
 const TICK: Duration = Duration::from_secs(1);
 
 fn choked() -> (Arc<Choked>, World) {
-    let engine = Arc::new(Choked::default());
+    let engine = Arc::new(Choked::new());
     (engine.clone(), World::on(engine))
 }
 
@@ -252,4 +254,43 @@ fn what_grows_is_accounted_for_by_its_class() {
     for (index, least) in [200 * 600, 200 * 800, 200 * 400, 200 * 6].into_iter().enumerate() {
         assert!(after[index] >= before[index] + least, "{index}: {before:?} {after:?}");
     }
+}
+
+/// Leaves a will of session `s`, which is due after a second.
+fn leave_will(world: &mut World, body: &str) {
+    world.claim(conn(1), "s", false, 10);
+    let publish = message("will", body, AtLeastOnce);
+    let will = Some(Box::new(Will { delay_ms: 1_000, publish }));
+    world.ask(conn(1), Request::Release(Release { expiry: None, will, handover: None }));
+}
+
+#[test]
+fn a_will_that_is_due_while_there_is_no_room_is_published_once_there_is() {
+    let (engine, mut world) = choked();
+    world.subscribe(conn(9), 1, "will", false);
+    leave_will(&mut world, "farewell");
+    engine.set_full(true);
+    world.pass(Duration::from_secs(5));
+    assert!(world.take(conn(9)).is_empty());
+    assert_eq!(engine.scan("wills", &[], 9).len(), 1, "a restart would find it");
+    engine.set_full(false);
+    for _ in 0..3 {
+        world.pass(TICK);
+    }
+    assert_eq!(world.take(conn(9)), ["farewell"]);
+    assert_eq!(engine.scan("wills", &[], 9).len(), 0);
+    world.pass(Duration::from_secs(5));
+    assert!(world.take(conn(9)).is_empty(), "once");
+}
+
+#[test]
+fn a_will_that_nobody_will_ever_take_is_given_up_with_its_row() {
+    let (engine, mut world) = choked();
+    let short = Retention { max_message_bytes: Some(4), ..Retention::default() };
+    declare(&mut world, "wills", "will", short);
+    leave_will(&mut world, "farewell");
+    assert_eq!(engine.scan("wills", &[], 9).len(), 1);
+    world.pass(Duration::from_secs(5));
+    assert_eq!(engine.scan("wills", &[], 9).len(), 0);
+    assert_eq!(world.stats().refused, 1);
 }

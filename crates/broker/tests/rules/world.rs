@@ -123,9 +123,14 @@ pub fn node() -> Arc<Node> {
     })
 }
 
+/// An engine whose clock goes on as time passes in a world.
+pub fn memory() -> Memory {
+    Memory::with_clock(|| CLOCK.get())
+}
+
 impl World {
     pub fn new() -> Self {
-        Self::on(Arc::new(Memory::with_clock(|| CLOCK.get())))
+        Self::on(Arc::new(memory()))
     }
 
     /// A world over this engine.
