@@ -914,3 +914,25 @@ impl<P: Place> State<P> {
 pub(super) fn refuses(policy: &Policy) -> bool {
     policy.when_full == WhenFull::Refuse
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_in_use_when_its_second_run_comes_after_the_first_has_died() {
+        let mut state: State<Bytes> = State::new();
+        for log in [LogId(1), LogId(2)] {
+            state.apply(&Image::Log(LogRow { next: 10, ..LogRow::none(log) }));
+        }
+        let (file, section) = (7, (4096, 77));
+        let run =
+            Run { base: 0, last: 4, file, section, bytes: 9, max_timestamp_ms: 1, appended_ms: 1 };
+        state.rest(LogId(1), run);
+        state.unrest(LogId(1), &run);
+        state.rest(LogId(2), run);
+        assert!(state.take_dead_files().is_empty());
+        state.unrest(LogId(2), &run);
+        assert_eq!(state.take_dead_files(), [file]);
+    }
+}
