@@ -29,6 +29,8 @@ use crate::view::View;
 
 /// A group is not filled beyond this, so that the first in it does not wait for the last.
 const GROUP_BYTES: usize = 1 << 20;
+/// Room for so many writes is made at once; more of them are small and find theirs as they come.
+const GROUP_WRITES: usize = 1_024;
 /// While a sync is under way, less than this is not worth a group: more will have come when it has
 /// returned.
 pub(crate) const OVERLAP_BYTES: usize = 256 << 10;
@@ -446,7 +448,7 @@ impl Rings {
 
     /// The next group's writes: first those that only free, and with `paused` no others.
     fn take(&mut self, paused: bool) -> Batch {
-        let writes = Vec::with_capacity(self.waiting());
+        let writes = Vec::with_capacity(self.waiting().min(GROUP_WRITES));
         let mut batch = Batch { since: self.since, writes, ..Batch::default() };
         while batch.fits(self.control.front())
             && let Some(waiting) = self.control.pop_front()

@@ -300,18 +300,17 @@ impl<P: Place> State<P> {
         let mut refs = std::mem::take(&mut self.log_mut(id).extra_mut().refs);
         let before = refs.len();
         let mut block = None;
-        if let Some(log) = self.logs.get_mut(image.log) {
-            for Target { index, place, priority, .. } in targets.iter().copied() {
-                let (log_id, offset) = (image.log, image.base + u64::from(index));
-                let held = Ref { log: log_id, offset, priority, deliveries: 0, not_before_ms: 0 };
-                if refs.insert(place, held).is_some() {
-                    continue;
-                }
-                log.refer(offset);
-                let touched = refs_block(place);
-                if block.replace(touched) != Some(touched) {
-                    self.dirty.add(RowKey::Refs(id, touched));
-                }
+        let log = self.logs.get_or_insert(image.log);
+        for Target { index, place, priority, .. } in targets.iter().copied() {
+            let (log_id, offset) = (image.log, image.base + u64::from(index));
+            let held = Ref { log: log_id, offset, priority, deliveries: 0, not_before_ms: 0 };
+            if refs.insert(place, held).is_some() {
+                continue;
+            }
+            log.refer(offset);
+            let touched = refs_block(place);
+            if block.replace(touched) != Some(touched) {
+                self.dirty.add(RowKey::Refs(id, touched));
             }
         }
         adjust(&mut self.weight.refs, before, refs.len());
