@@ -51,6 +51,10 @@ class AmqpLoad(Load):
             self.pika.ioloop.start()
         except AMQPError:
             pass  # The connection went while pika wrote to it.
+        except ValueError as error:
+            # The server died between the connect and the first look at the socket.
+            if "Expected connected socket" not in str(error):
+                raise
         finally:
             self.connected = False
             self.pika.ioloop.close()
