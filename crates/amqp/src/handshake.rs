@@ -6,7 +6,7 @@ use amqp_codec::{
     LongStr, ReplyCode, ShortStr, Table, TableRef, TableWriter, Value, connection, send,
 };
 use bytes::Bytes;
-use protocol::{Close, Peer};
+use protocol::{Close, Credentials, Peer};
 
 use crate::failure::{Failure, VHOST};
 use crate::login::{self, LoginFault};
@@ -30,6 +30,9 @@ const CAPABILITIES: &[&str] = &[
 pub(crate) struct Client {
     /// The name that it logged in with.
     pub(crate) user: Vec<u8>,
+    /// It wants to be told when it is not let in.
+    told: bool,
+    mechanism: String,
     /// It wants to be told when a consumer ends.
     pub(crate) cancel_notify: bool,
     /// It wants to be told when publishing is held up.
@@ -95,38 +98,45 @@ pub(crate) fn unexpected() -> Failure {
 ///
 /// # Errors
 ///
-/// 503 for a mechanism that was not offered, 403 for a login that fails. Clients without the
-/// capability to be told so are dropped.
-pub(crate) fn start_ok(ok: connection::StartOk) -> Result<Client, End> {
+/// 503 for a mechanism that was not offered, 403 for a response that is none of it.
+pub(crate) fn start_ok(ok: connection::StartOk) -> Result<(Client, Credentials), End> {
     let id = (connection::CLASS_ID, connection::StartOk::METHOD_ID);
     let capabilities = match ok.client_properties.view().get("capabilities") {
         Some(Value::Table(capabilities)) => capabilities,
         Some(_) | None => TableRef::default(),
     };
     let can = |name| capabilities.get(name) == Some(Value::Bool(true));
-    let user = match login::user(ok.mechanism.as_bytes(), &ok.response) {
-        Ok(user) => user,
-        Err(LoginFault::Mechanism) => {
-            let text = format!("unknown authentication mechanism '{}'", ok.mechanism);
-            return Err(Failure::new(ReplyCode::CommandInvalid, text).of(id).into());
-        }
-        Err(LoginFault::Response) => {
-            let text = format!(
-                "Login was refused using authentication mechanism {}. For details see the broker \
-                 logfile.",
-                ok.mechanism
-            );
-            if !can("authentication_failure_close") {
-                return Err(End::Close(Close::Refused(text)));
-            }
-            return Err(Failure::new(ReplyCode::AccessRefused, text).into());
-        }
-    };
-    Ok(Client {
+    let client = |user| Client {
         user,
+        told: can("authentication_failure_close"),
+        mechanism: ok.mechanism.to_string(),
         cancel_notify: can("consumer_cancel_notify"),
         blocked: can("connection.blocked"),
-    })
+    };
+    match login::read(ok.mechanism.as_bytes(), &ok.response) {
+        Ok(login) => {
+            let credentials = login.credentials();
+            Ok((client(login.user), credentials))
+        }
+        Err(LoginFault::Mechanism) => {
+            let text = format!("unknown authentication mechanism '{}'", ok.mechanism);
+            Err(Failure::new(ReplyCode::CommandInvalid, text).of(id).into())
+        }
+        Err(LoginFault::Response) => Err(refused(&client(Vec::new()))),
+    }
+}
+
+/// Nobody is logged in: 403, but for clients without the capability to be told so, who are dropped.
+pub(crate) fn refused(client: &Client) -> End {
+    let text = format!(
+        "Login was refused using authentication mechanism {}. For details see the broker logfile.",
+        client.mechanism
+    );
+    if client.told {
+        Failure::new(ReplyCode::AccessRefused, text).into()
+    } else {
+        End::Close(Close::Refused(text))
+    }
 }
 
 /// The limits that the server proposes.

@@ -1,9 +1,9 @@
 //! One AMQP connection: from the protocol header to the last close-ok.
 //!
 //! ```text
-//! Hello --header--> Starting --start-ok--> Tuning --tune-ok--> Opening --open--> Running
-//!                       \________________\______________\__________\_____________/
-//!                                        failure: Closing, until close-ok or 30 s
+//! Hello --header--> Starting --start-ok, login--> Tuning --tune-ok--> Opening --open--> Running
+//!                       \_______________________\______________\__________\_____________/
+//!                                               failure: Closing, until close-ok or 30 s
 //! ```
 //!
 //! Heartbeats: one is sent after half the interval without a frame; a peer that is silent for two
@@ -15,8 +15,10 @@ use amqp_codec::frame::put_method;
 use amqp_codec::{
     Frame, Limits, Method, ReplyCode, Stranger, connection, decode, decode_hello, hello,
 };
-use bytes::{BufMut, BytesMut};
-use protocol::{Close, Input, Notice, Now, Outbox, Peer, Session};
+use bytes::{BufMut, Bytes, BytesMut};
+use protocol::{
+    Authenticate, Close, Input, Notice, Now, Outbox, Peer, Reply, Request, Session, Token,
+};
 
 use crate::failure::Failure;
 use crate::handshake::{self, Client, Tuned};
@@ -64,6 +66,8 @@ enum Stage {
     Hello,
     /// connection.start was sent.
     Starting,
+    /// The client said who it is.
+    LoggingIn(Box<Client>),
     /// connection.tune was sent.
     Tuning(Box<Client>),
     /// connection.open is awaited.
@@ -120,7 +124,9 @@ impl AmqpSession {
 
     fn limits(&self) -> Limits {
         let frame_max = match &self.stage {
-            Stage::Hello | Stage::Starting | Stage::Tuning(_) => FRAME_MAX_UNTUNED,
+            Stage::Hello | Stage::Starting | Stage::LoggingIn(_) | Stage::Tuning(_) => {
+                FRAME_MAX_UNTUNED
+            }
             Stage::Opening(_, tuned) => tuned.frame_max,
             Stage::Running(running) => running.tuned.frame_max,
             Stage::Closing(_) => Tuned::default().frame_max,
@@ -129,7 +135,15 @@ impl AmqpSession {
     }
 
     fn is_waiting(&self) -> bool {
-        matches!(&self.stage, Stage::Running(running) if running.waiting.is_some())
+        match &self.stage {
+            Stage::Running(running) => running.waiting.is_some(),
+            Stage::LoggingIn(_) => true,
+            Stage::Hello
+            | Stage::Starting
+            | Stage::Tuning(_)
+            | Stage::Opening(..)
+            | Stage::Closing(_) => false,
+        }
     }
 
     fn frame(&mut self, cx: &mut Cx<'_>, frame: Frame) -> Result<(), Close> {
@@ -146,9 +160,11 @@ impl AmqpSession {
                 let ok = matches!(method, connection::Method::CloseOk(_));
                 return if ok { Err(why.clone()) } else { Ok(()) };
             }
-            Stage::Hello | Stage::Starting | Stage::Tuning(_) | Stage::Opening(..) => {
-                self.shake(cx, frame)
-            }
+            Stage::Hello
+            | Stage::Starting
+            | Stage::LoggingIn(_)
+            | Stage::Tuning(_)
+            | Stage::Opening(..) => self.shake(cx, frame),
         };
         self.ended(cx, result)
     }
@@ -167,9 +183,10 @@ impl AmqpSession {
         let stage = std::mem::replace(&mut self.stage, Stage::Starting);
         self.stage = match (stage, method) {
             (Stage::Starting, connection::Method::StartOk(ok)) => {
-                let client = handshake::start_ok(ok)?;
-                cx.send(0, handshake::tune());
-                Stage::Tuning(Box::new(client))
+                let (client, credentials) = handshake::start_ok(ok)?;
+                let request = Authenticate { credentials, client: Bytes::new() };
+                cx.out.ask(Token(0), Request::Authenticate(request));
+                Stage::LoggingIn(Box::new(client))
             }
             (Stage::Tuning(client), connection::Method::TuneOk(ok)) => {
                 Stage::Opening(client, handshake::tune_ok(&ok)?)
@@ -184,6 +201,14 @@ impl AmqpSession {
             _ => return Err(handshake::unexpected().of(id).into()),
         };
         Ok(())
+    }
+
+    /// The client is who it said.
+    fn let_in(&mut self, cx: &mut Cx<'_>) {
+        if let Stage::LoggingIn(client) = std::mem::replace(&mut self.stage, Stage::Starting) {
+            cx.send(0, handshake::tune());
+            self.stage = Stage::Tuning(client);
+        }
     }
 
     fn ended(&mut self, cx: &mut Cx<'_>, result: Result<(), End>) -> Result<(), Close> {
@@ -230,6 +255,10 @@ impl AmqpSession {
                 Err(Close::Draining)
             }
             Notice::Displaced => Err(Close::Displaced),
+            Notice::Expelled => {
+                let text = "Connection closed by an administrator";
+                Err(self.fail(cx, Failure::new(ReplyCode::ConnectionForced, text)))
+            }
             Notice::SlowReceiver => {
                 let text = "the client does not read what it subscribed to";
                 Err(self.fail(cx, Failure::new(ReplyCode::ResourceError, text)))
@@ -252,8 +281,16 @@ impl AmqpSession {
     fn timeout(&mut self, cx: &mut Cx<'_>) -> Result<(), Close> {
         let now = cx.now.instant;
         match &self.stage {
-            Stage::Hello | Stage::Starting | Stage::Tuning(_) | Stage::Opening(..) => {
-                if now >= self.since + HANDSHAKE { Err(Close::Timeout) } else { Ok(()) }
+            Stage::Hello
+            | Stage::Starting
+            | Stage::LoggingIn(_)
+            | Stage::Tuning(_)
+            | Stage::Opening(..) => {
+                if now >= self.since + HANDSHAKE {
+                    Err(Close::Timeout)
+                } else {
+                    Ok(())
+                }
             }
             Stage::Closing(why) => {
                 if now >= self.since + CLOSING {
@@ -305,8 +342,21 @@ impl Session for AmqpSession {
                 self.bytes(&mut cx, buffer)
             }
             Input::Reply(token, reply) => {
-                let Stage::Running(running) = &mut self.stage else { return Ok(()) };
-                let result = running.reply(&mut cx, token, reply);
+                let result = match &mut self.stage {
+                    Stage::Running(running) => running.reply(&mut cx, token, reply),
+                    Stage::LoggingIn(client) if !matches!(reply, Reply::Authenticated(_)) => {
+                        Err(handshake::refused(client))
+                    }
+                    Stage::LoggingIn(_) => {
+                        self.let_in(&mut cx);
+                        Ok(())
+                    }
+                    Stage::Hello
+                    | Stage::Starting
+                    | Stage::Tuning(_)
+                    | Stage::Opening(..)
+                    | Stage::Closing(_) => Ok(()),
+                };
                 self.ended(&mut cx, result)
             }
             Input::Deliveries(deliveries) => {
@@ -331,9 +381,11 @@ impl Session for AmqpSession {
 
     fn deadline(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Hello | Stage::Starting | Stage::Tuning(_) | Stage::Opening(..) => {
-                Some(self.since + HANDSHAKE)
-            }
+            Stage::Hello
+            | Stage::Starting
+            | Stage::LoggingIn(_)
+            | Stage::Tuning(_)
+            | Stage::Opening(..) => Some(self.since + HANDSHAKE),
             Stage::Closing(_) => Some(self.since + CLOSING),
             Stage::Running(running) => {
                 let interval = running.tuned.interval()?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amqp_codec::{Frame, LongStr, Method, TableWriter, Value, channel, connection, queue};
 use bytes::Bytes;
-use protocol::{Close, Destroy, Notice, Reply, Request};
+use protocol::{Close, Credentials, Destroy, Notice, Refusal, Reply, Request};
 use rig::{Rig, capable, declared, start_ok, text};
 
 #[test]
@@ -61,6 +61,7 @@ fn amqplain_logs_in_as_well() {
         ..start_ok(capable(&[]))
     };
     rig.send(0, ok);
+    rig.let_in();
     assert!(matches!(rig.next(), Method::Connection(connection::Method::Tune(_))));
 }
 
@@ -84,6 +85,26 @@ fn a_login_that_fails_is_told_to_those_who_can_hear_it() {
 }
 
 #[test]
+fn whoever_is_not_let_in_is_told_and_nothing_after_start_ok_is_read_before() {
+    let mut rig = Rig::fresh();
+    rig.bytes(b"AMQP\x00\x00\x09\x01");
+    rig.next();
+    rig.send(0, start_ok(capable(&["authentication_failure_close"])));
+    rig.nothing_sent();
+    assert!(rig.paused);
+    let (token, asked) = rig.login();
+    let Credentials::Password { user, .. } = &asked.credentials else { panic!("PLAIN") };
+    assert_eq!(&user[..], b"guest");
+    assert!(!format!("{asked:?}").contains("103, 117"), "passwords are never printed");
+    rig.reply_to(token, Reply::Refused(Refusal::NotAllowed));
+    rig.connection_error(
+        403,
+        "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see \
+         the broker logfile.",
+    );
+}
+
+#[test]
 fn a_mechanism_that_was_not_offered_is_503() {
     let mut rig = Rig::fresh();
     rig.bytes(b"AMQP\x00\x00\x09\x01");
@@ -99,6 +120,7 @@ fn limits_outside_of_the_servers_are_530() {
     rig.bytes(b"AMQP\x00\x00\x09\x01");
     rig.next();
     rig.send(0, start_ok(capable(&[])));
+    rig.let_in();
     rig.next();
     rig.send(0, connection::TuneOk { channel_max: 2047, frame_max: 0, heartbeat: 0 });
     let close = rig.connection_error(
@@ -115,6 +137,7 @@ fn a_virtual_host_that_is_not_there_is_530() {
     rig.bytes(b"AMQP\x00\x00\x09\x01");
     rig.next();
     rig.send(0, start_ok(capable(&[])));
+    rig.let_in();
     rig.next();
     rig.send(0, connection::TuneOk { channel_max: 10, frame_max: 4096, heartbeat: 0 });
     rig.send(0, connection::Open { virtual_host: text("nov"), ..connection::Open::default() });

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use model::budget::Level;
 use model::record::Space;
 use model::subject::Subject;
-use protocol::{ConnId, Now, Refusal, Reply, Request, Token};
+use protocol::{Authenticated, ConnId, Credentials, Now, Refusal, Reply, Request, Token};
 
 use crate::completion::{Completion, Step};
 use crate::open::Broker;
@@ -118,6 +118,18 @@ impl Desk {
             Request::Publish(publish) => {
                 self.publish(turn, Some(conn), token, publish);
                 return self.bury(turn);
+            }
+            Request::Authenticate(authenticate) => {
+                // Until there are users, whoever comes is who it says.
+                let user = match authenticate.credentials {
+                    Credentials::Password { user, .. } => user,
+                    Credentials::None
+                    | Credentials::Token(_)
+                    | Credentials::Nkey { .. }
+                    | Credentials::Sasl { .. } => Bytes::new(),
+                };
+                let is = Authenticated { user, last: Bytes::new() };
+                return turn.reply(conn, token, Reply::Authenticated(is));
             }
             Request::Append(append) => return self.append(turn, conn, token, append),
             Request::Read(read) => return self.read(turn, conn, token, read),

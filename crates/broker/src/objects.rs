@@ -101,7 +101,8 @@ impl Core {
             Request::CloseCursor(close) => self.close_cursor(turn, conn, token, close),
             Request::Propose(propose) => self.propose(turn, conn, token, propose),
             Request::NewProducer => self.new_producer(turn, conn, token),
-            Request::Publish(_)
+            Request::Authenticate(_)
+            | Request::Publish(_)
             | Request::Append(_)
             | Request::Read(_)
             | Request::Locate(..)

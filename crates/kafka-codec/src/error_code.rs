@@ -68,6 +68,12 @@ pub enum ErrorCode {
     GroupAuthorizationFailed = 30,
     /// `CLUSTER_AUTHORIZATION_FAILED`.
     ClusterAuthorizationFailed = 31,
+    /// `UNSUPPORTED_SASL_MECHANISM`.
+    UnsupportedSaslMechanism = 33,
+    /// `ILLEGAL_SASL_STATE`.
+    IllegalSaslState = 34,
+    /// `SASL_AUTHENTICATION_FAILED`.
+    SaslAuthenticationFailed = 58,
     /// `INVALID_TIMESTAMP`.
     InvalidTimestamp = 32,
     /// `UNSUPPORTED_VERSION`: the version is not spoken.

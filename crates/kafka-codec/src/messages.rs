@@ -53,6 +53,10 @@ pub mod offset_fetch_request;
 pub mod offset_fetch_response;
 pub mod produce_request;
 pub mod produce_response;
+pub mod sasl_authenticate_request;
+pub mod sasl_authenticate_response;
+pub mod sasl_handshake_request;
+pub mod sasl_handshake_response;
 pub mod sync_group_request;
 pub mod sync_group_response;
 
@@ -109,6 +113,10 @@ pub use offset_fetch_request::OffsetFetchRequest;
 pub use offset_fetch_response::OffsetFetchResponse;
 pub use produce_request::ProduceRequest;
 pub use produce_response::ProduceResponse;
+pub use sasl_authenticate_request::SaslAuthenticateRequest;
+pub use sasl_authenticate_response::SaslAuthenticateResponse;
+pub use sasl_handshake_request::SaslHandshakeRequest;
+pub use sasl_handshake_response::SaslHandshakeResponse;
 pub use sync_group_request::SyncGroupRequest;
 pub use sync_group_response::SyncGroupResponse;
 
@@ -142,6 +150,8 @@ pub enum ApiKey {
     DescribeGroups = 15,
     /// ListGroups, versions 0 to 5.
     ListGroups = 16,
+    /// SaslHandshake, versions 0 to 1.
+    SaslHandshake = 17,
     /// ApiVersions, versions 0 to 4.
     ApiVersions = 18,
     /// CreateTopics, versions 2 to 7.
@@ -156,6 +166,8 @@ pub enum ApiKey {
     DescribeConfigs = 32,
     /// AlterConfigs, versions 0 to 2.
     AlterConfigs = 33,
+    /// SaslAuthenticate, versions 0 to 2.
+    SaslAuthenticate = 36,
     /// DeleteGroups, versions 0 to 2.
     DeleteGroups = 42,
     /// IncrementalAlterConfigs, versions 0 to 1.
@@ -182,6 +194,7 @@ impl ApiKey {
         Self::SyncGroup,
         Self::DescribeGroups,
         Self::ListGroups,
+        Self::SaslHandshake,
         Self::ApiVersions,
         Self::CreateTopics,
         Self::DeleteTopics,
@@ -189,6 +202,7 @@ impl ApiKey {
         Self::InitProducerId,
         Self::DescribeConfigs,
         Self::AlterConfigs,
+        Self::SaslAuthenticate,
         Self::DeleteGroups,
         Self::IncrementalAlterConfigs,
         Self::DescribeCluster,
@@ -211,6 +225,7 @@ impl ApiKey {
             14 => Some(Self::SyncGroup),
             15 => Some(Self::DescribeGroups),
             16 => Some(Self::ListGroups),
+            17 => Some(Self::SaslHandshake),
             18 => Some(Self::ApiVersions),
             19 => Some(Self::CreateTopics),
             20 => Some(Self::DeleteTopics),
@@ -218,6 +233,7 @@ impl ApiKey {
             22 => Some(Self::InitProducerId),
             32 => Some(Self::DescribeConfigs),
             33 => Some(Self::AlterConfigs),
+            36 => Some(Self::SaslAuthenticate),
             42 => Some(Self::DeleteGroups),
             44 => Some(Self::IncrementalAlterConfigs),
             60 => Some(Self::DescribeCluster),
@@ -242,6 +258,7 @@ impl ApiKey {
             Self::SyncGroup => (0, 5),
             Self::DescribeGroups => (0, 6),
             Self::ListGroups => (0, 5),
+            Self::SaslHandshake => (0, 1),
             Self::ApiVersions => (0, 4),
             Self::CreateTopics => (2, 7),
             Self::DeleteTopics => (1, 6),
@@ -249,6 +266,7 @@ impl ApiKey {
             Self::InitProducerId => (0, 5),
             Self::DescribeConfigs => (1, 4),
             Self::AlterConfigs => (0, 2),
+            Self::SaslAuthenticate => (0, 2),
             Self::DeleteGroups => (0, 2),
             Self::IncrementalAlterConfigs => (0, 1),
             Self::DescribeCluster => (0, 2),
@@ -272,6 +290,7 @@ impl ApiKey {
             Self::SyncGroup => 4,
             Self::DescribeGroups => 5,
             Self::ListGroups => 3,
+            Self::SaslHandshake => 32767,
             Self::ApiVersions => 3,
             Self::CreateTopics => 5,
             Self::DeleteTopics => 4,
@@ -279,6 +298,7 @@ impl ApiKey {
             Self::InitProducerId => 2,
             Self::DescribeConfigs => 4,
             Self::AlterConfigs => 2,
+            Self::SaslAuthenticate => 2,
             Self::DeleteGroups => 2,
             Self::IncrementalAlterConfigs => 1,
             Self::DescribeCluster => 0,
@@ -339,6 +359,10 @@ impl Request for ListGroupsRequest {
     type Response = ListGroupsResponse;
 }
 
+impl Request for SaslHandshakeRequest {
+    type Response = SaslHandshakeResponse;
+}
+
 impl Request for ApiVersionsRequest {
     type Response = ApiVersionsResponse;
 }
@@ -365,6 +389,10 @@ impl Request for DescribeConfigsRequest {
 
 impl Request for AlterConfigsRequest {
     type Response = AlterConfigsResponse;
+}
+
+impl Request for SaslAuthenticateRequest {
+    type Response = SaslAuthenticateResponse;
 }
 
 impl Request for DeleteGroupsRequest {
@@ -412,6 +440,8 @@ pub enum AnyRequest {
     DescribeGroups(DescribeGroupsRequest),
     /// ListGroups.
     ListGroups(ListGroupsRequest),
+    /// SaslHandshake.
+    SaslHandshake(SaslHandshakeRequest),
     /// ApiVersions.
     ApiVersions(ApiVersionsRequest),
     /// CreateTopics.
@@ -426,6 +456,8 @@ pub enum AnyRequest {
     DescribeConfigs(DescribeConfigsRequest),
     /// AlterConfigs.
     AlterConfigs(AlterConfigsRequest),
+    /// SaslAuthenticate.
+    SaslAuthenticate(SaslAuthenticateRequest),
     /// DeleteGroups.
     DeleteGroups(DeleteGroupsRequest),
     /// IncrementalAlterConfigs.
@@ -481,6 +513,9 @@ impl AnyRequest {
             ApiKey::ListGroups => {
                 ListGroupsRequest::decode(body, version, limits).map(Self::ListGroups)
             }
+            ApiKey::SaslHandshake => {
+                SaslHandshakeRequest::decode(body, version, limits).map(Self::SaslHandshake)
+            }
             ApiKey::ApiVersions => {
                 ApiVersionsRequest::decode(body, version, limits).map(Self::ApiVersions)
             }
@@ -501,6 +536,9 @@ impl AnyRequest {
             }
             ApiKey::AlterConfigs => {
                 AlterConfigsRequest::decode(body, version, limits).map(Self::AlterConfigs)
+            }
+            ApiKey::SaslAuthenticate => {
+                SaslAuthenticateRequest::decode(body, version, limits).map(Self::SaslAuthenticate)
             }
             ApiKey::DeleteGroups => {
                 DeleteGroupsRequest::decode(body, version, limits).map(Self::DeleteGroups)
@@ -538,6 +576,7 @@ impl AnyRequest {
             ApiKey::SyncGroup => reader.read().map(Self::SyncGroup),
             ApiKey::DescribeGroups => reader.read().map(Self::DescribeGroups),
             ApiKey::ListGroups => reader.read().map(Self::ListGroups),
+            ApiKey::SaslHandshake => reader.read().map(Self::SaslHandshake),
             ApiKey::ApiVersions => reader.read().map(Self::ApiVersions),
             ApiKey::CreateTopics => reader.read().map(Self::CreateTopics),
             ApiKey::DeleteTopics => reader.read().map(Self::DeleteTopics),
@@ -545,6 +584,7 @@ impl AnyRequest {
             ApiKey::InitProducerId => reader.read().map(Self::InitProducerId),
             ApiKey::DescribeConfigs => reader.read().map(Self::DescribeConfigs),
             ApiKey::AlterConfigs => reader.read().map(Self::AlterConfigs),
+            ApiKey::SaslAuthenticate => reader.read().map(Self::SaslAuthenticate),
             ApiKey::DeleteGroups => reader.read().map(Self::DeleteGroups),
             ApiKey::IncrementalAlterConfigs => reader.read().map(Self::IncrementalAlterConfigs),
             ApiKey::DescribeCluster => reader.read().map(Self::DescribeCluster),
@@ -568,6 +608,7 @@ impl AnyRequest {
             Self::SyncGroup(body) => writer.put(body),
             Self::DescribeGroups(body) => writer.put(body),
             Self::ListGroups(body) => writer.put(body),
+            Self::SaslHandshake(body) => writer.put(body),
             Self::ApiVersions(body) => writer.put(body),
             Self::CreateTopics(body) => writer.put(body),
             Self::DeleteTopics(body) => writer.put(body),
@@ -575,6 +616,7 @@ impl AnyRequest {
             Self::InitProducerId(body) => writer.put(body),
             Self::DescribeConfigs(body) => writer.put(body),
             Self::AlterConfigs(body) => writer.put(body),
+            Self::SaslAuthenticate(body) => writer.put(body),
             Self::DeleteGroups(body) => writer.put(body),
             Self::IncrementalAlterConfigs(body) => writer.put(body),
             Self::DescribeCluster(body) => writer.put(body),
@@ -598,6 +640,7 @@ impl AnyRequest {
             Self::SyncGroup(_) => ApiKey::SyncGroup,
             Self::DescribeGroups(_) => ApiKey::DescribeGroups,
             Self::ListGroups(_) => ApiKey::ListGroups,
+            Self::SaslHandshake(_) => ApiKey::SaslHandshake,
             Self::ApiVersions(_) => ApiKey::ApiVersions,
             Self::CreateTopics(_) => ApiKey::CreateTopics,
             Self::DeleteTopics(_) => ApiKey::DeleteTopics,
@@ -605,6 +648,7 @@ impl AnyRequest {
             Self::InitProducerId(_) => ApiKey::InitProducerId,
             Self::DescribeConfigs(_) => ApiKey::DescribeConfigs,
             Self::AlterConfigs(_) => ApiKey::AlterConfigs,
+            Self::SaslAuthenticate(_) => ApiKey::SaslAuthenticate,
             Self::DeleteGroups(_) => ApiKey::DeleteGroups,
             Self::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
             Self::DescribeCluster(_) => ApiKey::DescribeCluster,
@@ -631,6 +675,7 @@ impl AnyRequest {
             ApiKey::SyncGroup => Self::SyncGroup(SyncGroupRequest::sample(sampler)),
             ApiKey::DescribeGroups => Self::DescribeGroups(DescribeGroupsRequest::sample(sampler)),
             ApiKey::ListGroups => Self::ListGroups(ListGroupsRequest::sample(sampler)),
+            ApiKey::SaslHandshake => Self::SaslHandshake(SaslHandshakeRequest::sample(sampler)),
             ApiKey::ApiVersions => Self::ApiVersions(ApiVersionsRequest::sample(sampler)),
             ApiKey::CreateTopics => Self::CreateTopics(CreateTopicsRequest::sample(sampler)),
             ApiKey::DeleteTopics => Self::DeleteTopics(DeleteTopicsRequest::sample(sampler)),
@@ -640,6 +685,9 @@ impl AnyRequest {
                 Self::DescribeConfigs(DescribeConfigsRequest::sample(sampler))
             }
             ApiKey::AlterConfigs => Self::AlterConfigs(AlterConfigsRequest::sample(sampler)),
+            ApiKey::SaslAuthenticate => {
+                Self::SaslAuthenticate(SaslAuthenticateRequest::sample(sampler))
+            }
             ApiKey::DeleteGroups => Self::DeleteGroups(DeleteGroupsRequest::sample(sampler)),
             ApiKey::IncrementalAlterConfigs => {
                 Self::IncrementalAlterConfigs(IncrementalAlterConfigsRequest::sample(sampler))
@@ -732,6 +780,12 @@ impl From<ListGroupsRequest> for AnyRequest {
     }
 }
 
+impl From<SaslHandshakeRequest> for AnyRequest {
+    fn from(body: SaslHandshakeRequest) -> Self {
+        Self::SaslHandshake(body)
+    }
+}
+
 impl From<ApiVersionsRequest> for AnyRequest {
     fn from(body: ApiVersionsRequest) -> Self {
         Self::ApiVersions(body)
@@ -771,6 +825,12 @@ impl From<DescribeConfigsRequest> for AnyRequest {
 impl From<AlterConfigsRequest> for AnyRequest {
     fn from(body: AlterConfigsRequest) -> Self {
         Self::AlterConfigs(body)
+    }
+}
+
+impl From<SaslAuthenticateRequest> for AnyRequest {
+    fn from(body: SaslAuthenticateRequest) -> Self {
+        Self::SaslAuthenticate(body)
     }
 }
 
@@ -827,6 +887,8 @@ pub enum AnyResponse {
     DescribeGroups(DescribeGroupsResponse),
     /// ListGroups.
     ListGroups(ListGroupsResponse),
+    /// SaslHandshake.
+    SaslHandshake(SaslHandshakeResponse),
     /// ApiVersions.
     ApiVersions(ApiVersionsResponse),
     /// CreateTopics.
@@ -841,6 +903,8 @@ pub enum AnyResponse {
     DescribeConfigs(DescribeConfigsResponse),
     /// AlterConfigs.
     AlterConfigs(AlterConfigsResponse),
+    /// SaslAuthenticate.
+    SaslAuthenticate(SaslAuthenticateResponse),
     /// DeleteGroups.
     DeleteGroups(DeleteGroupsResponse),
     /// IncrementalAlterConfigs.
@@ -896,6 +960,9 @@ impl AnyResponse {
             ApiKey::ListGroups => {
                 ListGroupsResponse::decode(body, version, limits).map(Self::ListGroups)
             }
+            ApiKey::SaslHandshake => {
+                SaslHandshakeResponse::decode(body, version, limits).map(Self::SaslHandshake)
+            }
             ApiKey::ApiVersions => {
                 ApiVersionsResponse::decode(body, version, limits).map(Self::ApiVersions)
             }
@@ -916,6 +983,9 @@ impl AnyResponse {
             }
             ApiKey::AlterConfigs => {
                 AlterConfigsResponse::decode(body, version, limits).map(Self::AlterConfigs)
+            }
+            ApiKey::SaslAuthenticate => {
+                SaslAuthenticateResponse::decode(body, version, limits).map(Self::SaslAuthenticate)
             }
             ApiKey::DeleteGroups => {
                 DeleteGroupsResponse::decode(body, version, limits).map(Self::DeleteGroups)
@@ -953,6 +1023,7 @@ impl AnyResponse {
             ApiKey::SyncGroup => reader.read().map(Self::SyncGroup),
             ApiKey::DescribeGroups => reader.read().map(Self::DescribeGroups),
             ApiKey::ListGroups => reader.read().map(Self::ListGroups),
+            ApiKey::SaslHandshake => reader.read().map(Self::SaslHandshake),
             ApiKey::ApiVersions => reader.read().map(Self::ApiVersions),
             ApiKey::CreateTopics => reader.read().map(Self::CreateTopics),
             ApiKey::DeleteTopics => reader.read().map(Self::DeleteTopics),
@@ -960,6 +1031,7 @@ impl AnyResponse {
             ApiKey::InitProducerId => reader.read().map(Self::InitProducerId),
             ApiKey::DescribeConfigs => reader.read().map(Self::DescribeConfigs),
             ApiKey::AlterConfigs => reader.read().map(Self::AlterConfigs),
+            ApiKey::SaslAuthenticate => reader.read().map(Self::SaslAuthenticate),
             ApiKey::DeleteGroups => reader.read().map(Self::DeleteGroups),
             ApiKey::IncrementalAlterConfigs => reader.read().map(Self::IncrementalAlterConfigs),
             ApiKey::DescribeCluster => reader.read().map(Self::DescribeCluster),
@@ -983,6 +1055,7 @@ impl AnyResponse {
             Self::SyncGroup(body) => writer.put(body),
             Self::DescribeGroups(body) => writer.put(body),
             Self::ListGroups(body) => writer.put(body),
+            Self::SaslHandshake(body) => writer.put(body),
             Self::ApiVersions(body) => writer.put(body),
             Self::CreateTopics(body) => writer.put(body),
             Self::DeleteTopics(body) => writer.put(body),
@@ -990,6 +1063,7 @@ impl AnyResponse {
             Self::InitProducerId(body) => writer.put(body),
             Self::DescribeConfigs(body) => writer.put(body),
             Self::AlterConfigs(body) => writer.put(body),
+            Self::SaslAuthenticate(body) => writer.put(body),
             Self::DeleteGroups(body) => writer.put(body),
             Self::IncrementalAlterConfigs(body) => writer.put(body),
             Self::DescribeCluster(body) => writer.put(body),
@@ -1013,6 +1087,7 @@ impl AnyResponse {
             Self::SyncGroup(_) => ApiKey::SyncGroup,
             Self::DescribeGroups(_) => ApiKey::DescribeGroups,
             Self::ListGroups(_) => ApiKey::ListGroups,
+            Self::SaslHandshake(_) => ApiKey::SaslHandshake,
             Self::ApiVersions(_) => ApiKey::ApiVersions,
             Self::CreateTopics(_) => ApiKey::CreateTopics,
             Self::DeleteTopics(_) => ApiKey::DeleteTopics,
@@ -1020,6 +1095,7 @@ impl AnyResponse {
             Self::InitProducerId(_) => ApiKey::InitProducerId,
             Self::DescribeConfigs(_) => ApiKey::DescribeConfigs,
             Self::AlterConfigs(_) => ApiKey::AlterConfigs,
+            Self::SaslAuthenticate(_) => ApiKey::SaslAuthenticate,
             Self::DeleteGroups(_) => ApiKey::DeleteGroups,
             Self::IncrementalAlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
             Self::DescribeCluster(_) => ApiKey::DescribeCluster,
@@ -1046,6 +1122,7 @@ impl AnyResponse {
             ApiKey::SyncGroup => Self::SyncGroup(SyncGroupResponse::sample(sampler)),
             ApiKey::DescribeGroups => Self::DescribeGroups(DescribeGroupsResponse::sample(sampler)),
             ApiKey::ListGroups => Self::ListGroups(ListGroupsResponse::sample(sampler)),
+            ApiKey::SaslHandshake => Self::SaslHandshake(SaslHandshakeResponse::sample(sampler)),
             ApiKey::ApiVersions => Self::ApiVersions(ApiVersionsResponse::sample(sampler)),
             ApiKey::CreateTopics => Self::CreateTopics(CreateTopicsResponse::sample(sampler)),
             ApiKey::DeleteTopics => Self::DeleteTopics(DeleteTopicsResponse::sample(sampler)),
@@ -1055,6 +1132,9 @@ impl AnyResponse {
                 Self::DescribeConfigs(DescribeConfigsResponse::sample(sampler))
             }
             ApiKey::AlterConfigs => Self::AlterConfigs(AlterConfigsResponse::sample(sampler)),
+            ApiKey::SaslAuthenticate => {
+                Self::SaslAuthenticate(SaslAuthenticateResponse::sample(sampler))
+            }
             ApiKey::DeleteGroups => Self::DeleteGroups(DeleteGroupsResponse::sample(sampler)),
             ApiKey::IncrementalAlterConfigs => {
                 Self::IncrementalAlterConfigs(IncrementalAlterConfigsResponse::sample(sampler))
@@ -1147,6 +1227,12 @@ impl From<ListGroupsResponse> for AnyResponse {
     }
 }
 
+impl From<SaslHandshakeResponse> for AnyResponse {
+    fn from(body: SaslHandshakeResponse) -> Self {
+        Self::SaslHandshake(body)
+    }
+}
+
 impl From<ApiVersionsResponse> for AnyResponse {
     fn from(body: ApiVersionsResponse) -> Self {
         Self::ApiVersions(body)
@@ -1186,6 +1272,12 @@ impl From<DescribeConfigsResponse> for AnyResponse {
 impl From<AlterConfigsResponse> for AnyResponse {
     fn from(body: AlterConfigsResponse) -> Self {
         Self::AlterConfigs(body)
+    }
+}
+
+impl From<SaslAuthenticateResponse> for AnyResponse {
+    fn from(body: SaslAuthenticateResponse) -> Self {
+        Self::SaslAuthenticate(body)
     }
 }
 

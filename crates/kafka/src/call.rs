@@ -6,6 +6,8 @@ use bytes::Bytes;
 use kafka_codec::{AnyResponse, RequestHeader};
 use protocol::{Close, Node, Outbox, Peer, Reply, Request, Token};
 
+use crate::sasl::Login;
+
 /// A request in flight is a state, and this is it: it takes replies until it has its answer.
 pub(crate) trait Call: Send + fmt::Debug {
     /// Takes the reply to the ask of this index.
@@ -64,6 +66,8 @@ const INDEX_BITS: u32 = 24;
 pub(crate) struct Desk<'a> {
     pub(crate) peer: &'a Peer,
     pub(crate) header: &'a RequestHeader,
+    /// How far the connection's login has come.
+    pub(crate) login: &'a mut Login,
     /// The request's number among those of its connection.
     pub(crate) number: u64,
     pub(crate) out: &'a mut Outbox,

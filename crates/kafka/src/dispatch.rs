@@ -6,7 +6,7 @@ use kafka_codec::{AnyRequest, ApiKey, DecodeError, Limits};
 use crate::call::{Begun, Desk};
 use crate::{
     alter_configs, cluster, configs, coordinator, delete_records, describe_topics, fetch, forward,
-    list_offsets, metadata, produce, topics, versions,
+    list_offsets, metadata, produce, sasl, topics, versions,
 };
 
 /// Most things that one request may name where the answer to each is much longer than its name.
@@ -43,6 +43,8 @@ pub(crate) fn begin(
         AnyRequest::DeleteRecords(request) => delete_records::begin(request, desk),
         AnyRequest::DescribeCluster(request) => cluster::describe(&request, desk),
         AnyRequest::DescribeTopicPartitions(request) => describe_topics::begin(request, desk),
+        AnyRequest::SaslHandshake(request) => sasl::handshake(&request, desk),
+        AnyRequest::SaslAuthenticate(request) => sasl::authenticate(&request, desk),
         group_request @ (AnyRequest::OffsetCommit(_)
         | AnyRequest::OffsetFetch(_)
         | AnyRequest::JoinGroup(_)
@@ -81,6 +83,8 @@ fn named(request: &AnyRequest) -> usize {
         | AnyRequest::ApiVersions(_)
         | AnyRequest::InitProducerId(_)
         | AnyRequest::DescribeCluster(_)
-        | AnyRequest::DescribeTopicPartitions(_) => 0,
+        | AnyRequest::DescribeTopicPartitions(_)
+        | AnyRequest::SaslHandshake(_)
+        | AnyRequest::SaslAuthenticate(_) => 0,
     }
 }

@@ -20,7 +20,7 @@ use kafka_codec::messages::{
 };
 use kafka_codec::wire::Writer;
 use kafka_codec::{AnyRequest, AnyResponse, ApiKey, ErrorCode, Limits, Message, Text};
-use protocol::{Propose, Reply, Request};
+use protocol::{Intent, Propose, Reply, Request};
 
 use crate::call::{Begun, Call, Desk, Step};
 use crate::{GROUP_MODULE, offsets_by_id};
@@ -90,7 +90,9 @@ pub(crate) fn begin(request: AnyRequest, body: &Bytes, desk: &mut Desk<'_>) -> B
         | AnyRequest::IncrementalAlterConfigs(_)
         | AnyRequest::DeleteRecords(_)
         | AnyRequest::DescribeCluster(_)
-        | AnyRequest::DescribeTopicPartitions(_) => {
+        | AnyRequest::DescribeTopicPartitions(_)
+        | AnyRequest::SaslHandshake(_)
+        | AnyRequest::SaslAuthenticate(_) => {
             debug_assert!(false, "{api:?} is about no group");
             return Begun::Ended(Step::Silent);
         }
@@ -115,9 +117,24 @@ pub(crate) fn propose(
     command.put(&host);
     command.put_nullable(desk.header.client_id.as_ref());
     command.put_slice(body);
-    let propose =
-        Propose { module: GROUP_MODULE, key: group.bytes().clone(), command: command.into_bytes() };
+    let propose = Propose {
+        module: GROUP_MODULE,
+        key: group.bytes().clone(),
+        intent: intent(api),
+        command: command.into_bytes(),
+    };
     desk.ask(index, Request::Propose(propose));
+}
+
+/// What a request does to its group (Kafka's READ, DESCRIBE and DELETE of a group).
+fn intent(api: ApiKey) -> Intent {
+    if matches!(api, ApiKey::DescribeGroups | ApiKey::ListGroups | ApiKey::OffsetFetch) {
+        Intent::Look
+    } else if api == ApiKey::DeleteGroups {
+        Intent::Remove
+    } else {
+        Intent::Use
+    }
 }
 
 /// A request about one group: the module's answer is the response.

@@ -348,7 +348,9 @@ impl Groups {
             | AnyRequest::IncrementalAlterConfigs(_)
             | AnyRequest::DeleteRecords(_)
             | AnyRequest::DescribeCluster(_)
-            | AnyRequest::DescribeTopicPartitions(_) => return,
+            | AnyRequest::DescribeTopicPartitions(_)
+            | AnyRequest::SaslHandshake(_)
+            | AnyRequest::SaslAuthenticate(_) => return,
         };
         out.answers.push((waiter.from, answer));
     }

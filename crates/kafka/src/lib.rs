@@ -31,6 +31,7 @@ mod metadata;
 mod offsets_by_id;
 mod produce;
 mod refusal;
+mod sasl;
 mod session;
 mod settings;
 mod topics;

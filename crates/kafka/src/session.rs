@@ -21,6 +21,7 @@ use kafka_codec::{
 use protocol::{Close, Input, Notice, Now, Outbox, Peer, Reply, Session, Token};
 
 use crate::call::{self, Begun, Call, Desk, Step};
+use crate::sasl::Login;
 use crate::{dispatch, versions};
 
 /// Most requests of one connection that are not answered yet; reading waits beyond.
@@ -53,6 +54,7 @@ pub struct KafkaSession {
     active_at: Instant,
     greeted: bool,
     draining: bool,
+    login: Login,
 }
 
 #[derive(Debug)]
@@ -84,11 +86,13 @@ impl KafkaSession {
             active_at: now.instant,
             greeted: false,
             draining: false,
+            login: Login::default(),
         }
     }
 
     fn is_full(&self) -> bool {
-        self.pending.len() >= PENDING_MAX
+        matches!(self.login, Login::Asked(_) | Login::Refused)
+            || self.pending.len() >= PENDING_MAX
             || self.held_bytes >= HELD_BYTES_MAX
             || self.pending_bytes >= PENDING_BYTES_MAX
     }
@@ -107,13 +111,18 @@ impl KafkaSession {
             let unknown = format!("API key {key} version {version} is not advertised");
             return Err(Close::Violation(unknown));
         };
+        if self.peer.login && !self.login.admits(api) {
+            let why = format!("{api:?} before the login that is required here");
+            return Err(Close::Refused(why));
+        }
         let body = if api != ApiKey::Produce && body.len() <= DETACHED_MAX {
             Bytes::copy_from_slice(&body)
         } else {
             body
         };
         let number = self.first_number + self.pending.len() as u64;
-        let mut desk = Desk { peer: &self.peer, header: &header, number, out };
+        let login = &mut self.login;
+        let mut desk = Desk { peer: &self.peer, header: &header, login, number, out };
         let begun = dispatch::begin(api, body, &self.limits, &mut desk).map_err(violation)?;
         let state = match begun {
             Begun::Waiting(call) => State::Waiting(call),
@@ -140,7 +149,8 @@ impl KafkaSession {
         let place = number.checked_sub(self.first_number).and_then(|at| usize::try_from(at).ok());
         let Some(pending) = place.and_then(|at| self.pending.get_mut(at)) else { return Ok(()) };
         let State::Waiting(call) = &mut pending.state else { return Ok(()) };
-        let mut desk = Desk { peer: &self.peer, header: &pending.header, number, out };
+        let login = &mut self.login;
+        let mut desk = Desk { peer: &self.peer, header: &pending.header, login, number, out };
         let step = call.reply(index, reply, &mut desk);
         if !matches!(step, Step::Wait) {
             pending.state = encoded(&pending.header, pending.api, step)?;
@@ -226,6 +236,9 @@ impl Session for KafkaSession {
                     return Err(Close::Timeout);
                 }
             }
+            Input::Notice(Notice::Expelled) => {
+                return Err(Close::Refused("sent away".to_owned()));
+            }
             Input::Notice(
                 Notice::Displaced
                 | Notice::ConsumerGone(_)
@@ -235,6 +248,9 @@ impl Session for KafkaSession {
             | Input::Opened
             | Input::Deliveries(_)
             | Input::End => {}
+        }
+        if self.login == Login::Refused && self.pending.is_empty() {
+            return Err(Close::Refused("nobody was let in".to_owned()));
         }
         if self.draining && self.pending.is_empty() {
             return Err(Close::Draining);

@@ -43,7 +43,8 @@ fn open(version: Version, out: &mut Outbox) -> Box<dyn Session> {
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let conn = ConnId { worker: 0, slot: 0, generation: 0 };
-    let peer = Peer { remote: address, local: address, seed: 1, conn, node: Arc::new(node) };
+    let peer =
+        Peer { remote: address, local: address, seed: 1, conn, login: false, node: Arc::new(node) };
     let mut session = mqtt::Mqtt.open(now(), peer);
     let connect = Connect::new(version, Text::from_static("bench"), 0);
     feed(&mut *session, &Packet::Connect(Box::new(connect)), version, out);

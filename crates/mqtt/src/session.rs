@@ -1,7 +1,7 @@
-//! The life of a connection: CONNECT, the claim of its session, packets, the end.
+//! The life of a connection: CONNECT, login, the claim of its session, packets, the end.
 //!
 //! ```text
-//! Fresh --CONNECT--> Claiming --Claimed--> Open --> Ended
+//! Fresh --CONNECT--> Claiming --Authenticated, Claimed--> Open --> Ended
 //!   '----- refused, malformed, too late ------------^
 //! ```
 
@@ -14,7 +14,10 @@ use mqtt_codec::{
     ConnAck, Connect, Limits, Malformed, Packet, PacketType, Properties, ReasonCode, Text, Version,
     decode, decode_connect,
 };
-use protocol::{Claim, Close, Expiry, Input, Node, Notice, Now, Outbox, Peer, Reply, Request};
+use protocol::{
+    Authenticate, Claim, Close, Credentials, Expiry, Input, Node, Notice, Now, Outbox, Peer,
+    Refusal, Reply, Request, Secret,
+};
 
 use crate::inbound::{RECEIVE_MAXIMUM, TOPIC_ALIAS_MAXIMUM};
 use crate::open::{Open, Terms, expiry_of};
@@ -34,6 +37,8 @@ const HEAD_BYTES_MAX: usize = 64 * 1024 + 4096;
 pub struct Session {
     node: Arc<Node>,
     seed: u64,
+    /// Nobody is served without having been let in.
+    login: bool,
     state: State,
 }
 
@@ -56,6 +61,18 @@ struct Claiming {
     clean: bool,
     /// The client identifier that the client did not choose.
     assigned: Option<Text>,
+    /// What is left to do.
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// To be let in, and then to claim the session of this name.
+    Login {
+        name: Bytes,
+        password: bool,
+    },
+    Claim,
 }
 
 impl Session {
@@ -64,6 +81,7 @@ impl Session {
         Self {
             node: Arc::clone(&peer.node),
             seed: peer.seed,
+            login: peer.login,
             state: State::Fresh { deadline: now.instant + CONNECT_TIMEOUT },
         }
     }
@@ -87,7 +105,7 @@ impl Session {
             Input::Opened => Ok(()),
             Input::Bytes(buffer) => self.bytes(buffer, turn),
             Input::Reply(token, reply) => match &mut self.state {
-                State::Claiming(_) => self.claimed(reply, turn),
+                State::Claiming(_) => self.progressed(reply, turn),
                 State::Open(open) => open.reply(token, &reply, turn),
                 State::Fresh { .. } | State::Ended => Ok(()),
             },
@@ -175,10 +193,39 @@ impl Session {
         let keep_alive_secs = connect.keep_alive_secs;
         let terms = Terms { link, keep_alive_secs, expiry, will, window };
         let clean = connect.clean_start;
-        self.state = State::Claiming(Box::new(Claiming { deadline, terms, clean, assigned }));
-        let claim = Claim { name, clean, expiry, window: u32::from(window) };
-        turn.out.ask(Asked::Claim.token(0), Request::Claim(claim));
+        let credentials = credentials_of(connect);
+        let password = !credentials.is_none();
+        let mut claiming = Claiming { deadline, terms, clean, assigned, step: Step::Claim };
+        if password || self.login {
+            claiming.step = Step::Login { name: name.clone(), password };
+            let request = Request::Authenticate(Authenticate { credentials, client: name });
+            turn.out.ask(Asked::Claim.token(0), request);
+        } else {
+            claiming.claim(name, turn);
+        }
+        self.state = State::Claiming(Box::new(claiming));
         Ok(())
+    }
+
+    /// An answer on the way to the session.
+    fn progressed(&mut self, reply: Reply, turn: &mut Turn<'_>) -> Result<(), Ending> {
+        let State::Claiming(claiming) = &mut self.state else { return Ok(()) };
+        let Step::Login { name, password } = &mut claiming.step else {
+            return self.claimed(reply, turn);
+        };
+        if let Reply::Authenticated(_) = reply {
+            let name = std::mem::take(name);
+            claiming.claim(name, turn);
+            return Ok(());
+        }
+        let (code, why) = if !matches!(reply, Reply::Refused(Refusal::NotAllowed)) {
+            (ReasonCode::ServerUnavailable, "nobody can be let in at present")
+        } else if *password {
+            (ReasonCode::BadUserNameOrPassword, "the name or the password is wrong")
+        } else {
+            (ReasonCode::NotAuthorized, "nobody is let in without a name and a password")
+        };
+        Err(refuse(claiming.terms.link, code, why, turn))
     }
 
     /// A name that nobody else has [MQTT-3.1.3-6].
@@ -234,6 +281,10 @@ impl Session {
             }
             Notice::Draining => {
                 (ReasonCode::ServerShuttingDown, "the server is going down", Close::Draining)
+            }
+            Notice::Expelled => {
+                let why = "an administrator ended the connection";
+                (ReasonCode::AdministrativeAction, why, Close::Refused(why.to_owned()))
             }
             Notice::SlowReceiver => {
                 let why = "too much waits to be read";
@@ -291,6 +342,31 @@ impl Session {
                 Close::Refused(why.to_owned())
             }
         }
+    }
+}
+
+impl Claiming {
+    fn claim(&mut self, name: Bytes, turn: &mut Turn<'_>) {
+        self.step = Step::Claim;
+        let Terms { expiry, window, .. } = self.terms;
+        let claim = Claim { name, clean: self.clean, expiry, window: u32::from(window) };
+        turn.out.ask(Asked::Claim.token(0), Request::Claim(claim));
+    }
+}
+
+/// A password without a name is allowed from MQTT 5 on (§3.1.2.9): a token.
+fn credentials_of(connect: &Connect) -> Credentials {
+    let password = connect
+        .password
+        .as_ref()
+        .map(|password| Secret(Bytes::copy_from_slice(password.as_bytes())));
+    match (&connect.user_name, password) {
+        (None, None) => Credentials::None,
+        (None, Some(token)) => Credentials::Token(token),
+        (Some(user), password) => Credentials::Password {
+            user: user.detached().into_bytes(),
+            password: password.unwrap_or_default(),
+        },
     }
 }
 

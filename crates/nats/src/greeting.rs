@@ -3,6 +3,8 @@
 use nats_codec::Info;
 use protocol::Peer;
 
+use crate::login;
+
 /// The level of the NATS protocol that is spoken: clients compare it to learn what a server can
 /// do. It is that of the nats-server whose behaviour the tests hold us to, and not our version.
 const LEVEL: &str = "2.12.0";
@@ -21,6 +23,8 @@ pub(crate) fn info(peer: &Peer) -> Info {
         host: peer.local.ip().to_string(),
         port: peer.local.port(),
         headers: true,
+        auth_required: peer.login,
+        nonce: Some(login::nonce(peer)),
         max_payload: node.limits.message_bytes as u64,
         // Within the integers that JavaScript clients keep exactly.
         client_id: Some(peer.seed >> 11),

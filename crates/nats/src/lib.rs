@@ -16,6 +16,7 @@
 mod deliver;
 mod field_map;
 mod greeting;
+mod login;
 mod publish;
 mod session;
 mod subscriptions;

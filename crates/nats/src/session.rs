@@ -18,12 +18,13 @@ use model::record::{Address, Space};
 use model::render;
 use nats_codec::{ClientDecoder, ClientOp, Connect, Limits, Malformed, encode, headers};
 use protocol::{
-    Close, Input, Notice, Now, Outbox, Peer, Publish, Refusal, Reply, Request, Session, Start,
-    Subscribe, Token,
+    Authenticate, Close, Input, Notice, Now, Outbox, Peer, Publish, Refusal, Reply, Request,
+    Session, Start, Subscribe, Token,
 };
 
 use crate::deliver::{Receiver, unsubscribe};
 use crate::greeting;
+use crate::login;
 use crate::publish::{self, SubjectReader};
 use crate::subscriptions::{Numbers, Subscriptions};
 
@@ -53,6 +54,8 @@ pub(crate) struct NatsSession {
     next_token: u64,
     /// A PING waits for `pending` to empty.
     pong_due: bool,
+    /// CONNECT named somebody, and nothing is done before the answer.
+    logging_in: bool,
     deadline: Instant,
     /// An operation came since the last PING interval began.
     active: bool,
@@ -100,6 +103,8 @@ enum Stage {
 enum Pending {
     /// Only a PONG waits for it.
     Barrier,
+    /// CONNECT named somebody.
+    Login,
     /// A request of the client: it wants to know if nobody serves it.
     Request { subject: Bytes, reply: Bytes },
     /// A subscription: it may be refused.
@@ -121,6 +126,7 @@ impl NatsSession {
             pending: VecDeque::new(),
             next_token: 0,
             pong_due: false,
+            logging_in: false,
             deadline: now.instant + GREETING,
             active: false,
             pings_out: 0,
@@ -130,7 +136,7 @@ impl NatsSession {
     fn bytes(&mut self, now: Now, buffer: &mut BytesMut, out: &mut Outbox) -> Result<(), Close> {
         let limits =
             Limits { payload_max: self.peer.node.limits.message_bytes, ..Limits::default() };
-        while !self.pong_due {
+        while !self.is_held_up() {
             match self.decoder.decode(buffer, &limits) {
                 Ok(Some(op)) => self.operation(now, op, out)?,
                 Ok(None) => break,
@@ -142,7 +148,14 @@ impl NatsSession {
 
     fn operation(&mut self, now: Now, op: ClientOp, out: &mut Outbox) -> Result<(), Close> {
         self.active = true;
-        if self.stage == Stage::Greeting {
+        if self.peer.login
+            && !matches!(self.stage, Stage::Connected | Stage::Told)
+            && !matches!(op, ClientOp::Connect(_))
+        {
+            return Err(refuse("Authorization Violation", out));
+        }
+        // Where a login is demanded, the time for it goes on.
+        if self.stage == Stage::Greeting && !self.peer.login {
             self.stage = Stage::Anonymous;
             self.deadline = now.instant + PING_INTERVAL;
         }
@@ -186,11 +199,29 @@ impl NatsSession {
             unsubscribe(numbers, out);
         }
         self.options = Options::from(connect);
+        let credentials = login::credentials(&connect.text, &self.peer)
+            .ok_or_else(|| refuse("Authorization Violation", out))?;
+        if !credentials.is_none() || self.peer.login {
+            let client = connect.text.name.clone().unwrap_or_default().into();
+            self.logging_in = true;
+            let request = Request::Authenticate(Authenticate { credentials, client });
+            self.ask(Pending::Login, request, out);
+            return Ok(());
+        }
+        self.connected(out);
+        Ok(())
+    }
+
+    fn connected(&mut self, out: &mut Outbox) {
         if self.stage != Stage::Told {
             self.stage = Stage::Connected;
         }
         self.ok(out);
-        Ok(())
+    }
+
+    /// Whether what comes waits for answers.
+    fn is_held_up(&self) -> bool {
+        self.pong_due || self.logging_in
     }
 
     fn publish(
@@ -315,15 +346,30 @@ impl NatsSession {
         out.ask(token, request);
     }
 
-    fn reply(&mut self, token: Token, reply: &Reply, out: &mut Outbox) {
+    fn reply(
+        &mut self,
+        now: Now,
+        token: Token,
+        reply: &Reply,
+        out: &mut Outbox,
+    ) -> Result<(), Close> {
         // Nearly always the first one.
         let at = self.pending.iter().position(|(of, _)| *of == token);
         let Some((_, pending)) = at.and_then(|at| self.pending.remove(at)) else {
             debug_assert!(false, "an answer to {token:?}, which was not asked");
-            return;
+            return Ok(());
         };
         match pending {
             Pending::Barrier => {}
+            Pending::Login => {
+                if !matches!(reply, Reply::Authenticated(_)) {
+                    encode::err(out.buffer(), "Authorization Violation");
+                    return Err(Close::Refused("nobody was let in".to_owned()));
+                }
+                self.logging_in = false;
+                self.deadline = now.instant + PING_INTERVAL;
+                self.connected(out);
+            }
             Pending::Request { subject, reply: to } => {
                 self.requested(&subject, &to, reply, out);
             }
@@ -343,6 +389,7 @@ impl NatsSession {
             // An idle connection keeps no buffers.
             self.pending = VecDeque::new();
         }
+        Ok(())
     }
 
     /// A request of the client was routed or refused.
@@ -402,7 +449,8 @@ impl NatsSession {
         if now.instant < self.deadline {
             return Ok(());
         }
-        if self.stage == Stage::Greeting {
+        let waits = self.peer.login && !matches!(self.stage, Stage::Connected | Stage::Told);
+        if waits || self.stage == Stage::Greeting {
             encode::err(out.buffer(), "Authentication Timeout");
             return Err(Close::Timeout);
         }
@@ -427,6 +475,10 @@ impl NatsSession {
                 }
                 Err(Close::Draining)
             }
+            Notice::Expelled => {
+                encode::err(out.buffer(), "User Authentication Revoked");
+                Err(Close::Refused("sent away".to_owned()))
+            }
             // As nats-server does: without a word, behind which clients would not reconnect.
             Notice::SlowReceiver => Err(Close::Refused("slow consumer".to_owned())),
             // It claims no session, consumes no queue, and its messages are live only.
@@ -440,7 +492,7 @@ impl Session for NatsSession {
         match input {
             Input::Opened => encode::info(out.buffer(), &greeting::info(&self.peer)),
             Input::Bytes(buffer) => self.bytes(now, buffer, out)?,
-            Input::Reply(token, reply) => self.reply(token, &reply, out),
+            Input::Reply(token, reply) => self.reply(now, token, &reply, out)?,
             Input::Deliveries(deliveries) => {
                 let receiver = Receiver { private: &self.private, headers: self.options.headers };
                 receiver.deliver(now, deliveries, &mut self.subscriptions, out);
@@ -449,7 +501,7 @@ impl Session for NatsSession {
             Input::Timeout => self.timeout(now, out)?,
             Input::End => {}
         }
-        if self.pong_due {
+        if self.is_held_up() {
             out.pause();
         }
         Ok(())

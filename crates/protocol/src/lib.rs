@@ -9,6 +9,7 @@
 //!
 //! Absent: sockets, files, threads, clocks, packets of any protocol.
 
+mod authentication;
 mod delivery;
 mod module;
 mod outbox;
@@ -17,6 +18,7 @@ mod request;
 mod retention;
 mod session;
 
+pub use authentication::{Authenticate, Authenticated, Credentials, SASL, Secret};
 pub use delivery::{Delivery, FrameCache, Matched, Message, Tag};
 pub use module::{Effects, Module, Proposer};
 pub use outbox::Outbox;
@@ -26,10 +28,10 @@ pub use reply::{
 };
 pub use request::{
     Alter, Append, BindTarget, Binding, Claim, CloseCursor, Consume, CursorPolicy, DeadLetter,
-    Declare, Destroy, Expiry, HeaderMatch, HeaderMatchMode, OFFSETS_MAX, OpenCursor, Overflow,
-    Position, Propose, Publish, Pull, PullCursor, PurgeStream, QueueDeclaration, QueueOptions,
-    Read, ReadItem, Release, Remember, Request, Settle, Settlement, SpaceDeclaration, Start,
-    StreamDeclaration, StreamRef, Subscribe, Wait, Which, Will,
+    Declare, Destroy, Expiry, HeaderMatch, HeaderMatchMode, Intent, OFFSETS_MAX, OpenCursor,
+    Overflow, Position, Propose, Publish, Pull, PullCursor, PurgeStream, QueueDeclaration,
+    QueueOptions, Read, ReadItem, Release, Remember, Request, Settle, Settlement, SpaceDeclaration,
+    Start, StreamDeclaration, StreamRef, Subscribe, Wait, Which, Will,
 };
 pub use retention::{
     Cleanup, Compaction, DELETE_RETENTION_MS, Durability, MIN_DIRTY_PERCENT, PER_SUBJECT_MAX,

@@ -5,7 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 use model::filter::Filter;
 
-use crate::{Delivery, Handover, QueueDeclaration, Retention, SpaceDeclaration, StreamRef};
+use crate::{
+    Authenticated, Delivery, Handover, QueueDeclaration, Retention, SpaceDeclaration, StreamRef,
+};
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -14,6 +16,10 @@ pub enum Reply {
     Done,
     /// It was not, and why.
     Refused(Refusal),
+    /// To `Authenticate`.
+    Authenticated(Authenticated),
+    /// To `Authenticate`: the mechanism's next message to the client.
+    Challenge(Bytes),
     /// To `Publish`.
     Published(Published),
     /// To `Append`.

@@ -4,11 +4,13 @@ use bytes::Bytes;
 use model::filter::Filter;
 use model::record::{Address, Record, Space};
 
-use crate::{Durability, Handover, Retention, Tag};
+use crate::{Authenticate, Durability, Handover, Retention, Tag};
 
 /// One request. Each is answered by one [`crate::Reply`] if it carries a token.
 #[derive(Debug)]
 pub enum Request {
+    /// Asks to be let in. Answer: `Authenticated`, `Challenge` (then another one follows) or `Refused`.
+    Authenticate(Authenticate),
     /// One message. Answer: `Published` or `Refused`.
     Publish(Publish),
     /// A batch of records into one partition. Answer: `Appended` or `Refused`.
@@ -642,6 +644,19 @@ pub struct Propose {
     pub module: &'static str,
     /// The object.
     pub key: Bytes,
+    /// What the command does to it, for whoever decides whether it may.
+    pub intent: Intent,
     /// The command, opaque.
     pub command: Bytes,
+}
+
+/// What a command does to its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Takes part.
+    Use,
+    /// Looks at it; with an empty key at all of them.
+    Look,
+    /// Removes it.
+    Remove,
 }

@@ -59,6 +59,9 @@ pub enum Notice {
     /// Publishing is refused for want of room on the disk or in memory (`true`), or possible again
     /// (`false`). Reading and acknowledging go on meanwhile.
     Pressure(bool),
+    /// The client is not let in any more, or an administrator sends it away: say so as the protocol
+    /// has it. The connection ends after this input, whatever the session answers.
+    Expelled,
     /// More live messages wait for the peer than it may have waiting, and its protocol closes such
     /// a receiver ([`SlowReceiver::Close`]): say so as the protocol has it. The connection ends
     /// after this input, whatever the session answers.
@@ -157,6 +160,8 @@ pub struct Peer {
     pub seed: u64,
     /// The connection's id.
     pub conn: ConnId,
+    /// Nobody is served here without having been let in.
+    pub login: bool,
     /// The server.
     pub node: Arc<Node>,
 }

@@ -17,9 +17,9 @@ use model::limits::Limits as NodeLimits;
 use model::record::{Address, Record, Space};
 use model::render;
 use protocol::{
-    Close, ConnId, Declared, Delivery, Input, Matched, Message, Node, Notice, Now, Outbox, Peer,
-    Protocol, Published, QueueDeclaration, QueueStatus, Refusal, Reply, Request, Session,
-    SpaceDeclaration, SpaceStatus, Tag, Token,
+    Authenticate, Authenticated, Close, ConnId, Declared, Delivery, Input, Matched, Message, Node,
+    Notice, Now, Outbox, Peer, Protocol, Published, QueueDeclaration, QueueStatus, Refusal, Reply,
+    Request, Session, SpaceDeclaration, SpaceStatus, Tag, Token,
 };
 
 pub(crate) fn text(text: &str) -> ShortStr {
@@ -58,6 +58,7 @@ impl Rig {
             local: ([127, 0, 0, 1], 5672).into(),
             seed: 42,
             conn: ConnId { worker: 0, slot: 0, generation: 0 },
+            login: false,
             node: Arc::new(node),
         };
         let mut rig = Self {
@@ -85,6 +86,7 @@ impl Rig {
         rig.bytes(b"AMQP\x00\x00\x09\x01");
         assert!(matches!(rig.next(), Method::Connection(connection::Method::Start(_))));
         rig.send(0, start_ok(client_properties));
+        rig.let_in();
         let Method::Connection(connection::Method::Tune(tune)) = rig.next() else {
             panic!("connection.tune")
         };
@@ -93,6 +95,20 @@ impl Rig {
         rig.send(0, connection::Open { virtual_host: text("/"), ..connection::Open::default() });
         rig.expect(0, connection::OpenOk::default());
         rig
+    }
+
+    /// Who the client says it is.
+    pub(crate) fn login(&mut self) -> (Token, Authenticate) {
+        let Some((Some(token), Request::Authenticate(asked))) = self.requests.pop_front() else {
+            panic!("start-ok asks for the client to be let in");
+        };
+        (token, asked)
+    }
+
+    /// The client is who it said.
+    pub(crate) fn let_in(&mut self) {
+        let (token, _) = self.login();
+        self.reply_to(token, Reply::Authenticated(Authenticated::default()));
     }
 
     /// With channel 1 open.

@@ -145,7 +145,8 @@ impl World {
         self.next += 1;
         let id = ConnId { worker: 0, slot: self.next, generation: 1 };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let peer = Peer { remote: address, local: address, seed: 5, conn: id, node: node() };
+        let peer =
+            Peer { remote: address, local: address, seed: 5, conn: id, login: false, node: node() };
         let session = mqtt::Session::new(self.now, &peer);
         let buffer = BytesMut::new();
         let connection = Connection { id, session, buffer, sent: BytesMut::new() };

@@ -92,6 +92,8 @@ pub(super) fn broken(api: ApiKey, version: i16) -> Option<Bytes> {
         | ApiKey::IncrementalAlterConfigs
         | ApiKey::DeleteRecords
         | ApiKey::DescribeCluster
-        | ApiKey::DescribeTopicPartitions => return None,
+        | ApiKey::DescribeTopicPartitions
+        | ApiKey::SaslHandshake
+        | ApiKey::SaslAuthenticate => return None,
     })
 }

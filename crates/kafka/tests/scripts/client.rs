@@ -54,6 +54,7 @@ impl Client {
             local: "127.0.0.1:9092".parse().unwrap(),
             seed: 7,
             conn: ConnId { worker: 0, slot: 0, generation: 0 },
+            login: false,
             node: Arc::new(node),
         };
         Self {

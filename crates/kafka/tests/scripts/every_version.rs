@@ -7,8 +7,8 @@ use kafka_codec::sample::Sampler;
 use kafka_codec::wire::{Reader, Writer};
 use kafka_codec::{AnyRequest, AnyResponse, ApiKey, Limits, Records};
 use protocol::{
-    Appended, Close, Declare, Declared, Located, ReadOutcome, Refusal, Reply, Request, Retention,
-    StreamPurged, StreamRef, StreamStatus,
+    Appended, Authenticated, Close, Declare, Declared, Located, ReadOutcome, Refusal, Reply,
+    Request, Retention, StreamPurged, StreamRef, StreamStatus,
 };
 
 use crate::client::{Client, batch};
@@ -100,6 +100,7 @@ fn broker(request: &Request, seed: u64) -> Reply {
         Request::Destroy(_) => Reply::Destroyed(0),
         Request::NewProducer => Reply::ProducerId(7),
         Request::Propose(propose) => Reply::Proposed(module_answer(&propose.command, bits)),
+        Request::Authenticate(_) => Reply::Authenticated(Authenticated::default()),
         Request::Publish(_)
         | Request::Subscribe(_)
         | Request::Unsubscribe(_)

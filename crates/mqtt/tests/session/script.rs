@@ -57,7 +57,7 @@ impl Script {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let conn = ConnId { worker: 0, slot: 0, generation: 0 };
         let node = Arc::new(node());
-        let peer = Peer { remote: address, local: address, seed: 0xABCD, conn, node };
+        let peer = Peer { remote: address, local: address, seed: 0xABCD, conn, login: false, node };
         Self {
             session: Session::new(now, &peer),
             version,

@@ -133,6 +133,7 @@ impl World {
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 4222)),
             seed: 1 << 20,
             conn,
+            login: false,
             node: Arc::new(node),
         };
         let client = Client {

@@ -194,11 +194,18 @@ impl<R: Requests> Worker<R> {
                     self.feed(slot, Input::Reply(token, reply), out)?;
                 }
                 Event::Notice(notice) => {
-                    let slow = notice == Notice::SlowReceiver;
+                    let ended = match notice {
+                        Notice::SlowReceiver => Err(Ended::Slow),
+                        Notice::Expelled => {
+                            Err(Ended::Closed(Close::Refused("sent away".to_owned())))
+                        }
+                        Notice::Displaced
+                        | Notice::ConsumerGone(_)
+                        | Notice::Draining
+                        | Notice::Pressure(_) => Ok(()),
+                    };
                     self.feed(slot, Input::Notice(notice), out)?;
-                    if slow {
-                        return Err(Ended::Slow);
-                    }
+                    ended?;
                 }
             }
         }

@@ -256,7 +256,7 @@ impl<R: Requests> Worker<R> {
             return self.left();
         };
         let conn = protocol::ConnId { worker: self.floor.worker, slot, generation };
-        let peer = Peer { remote, local, seed, conn, node: settings.node.clone() };
+        let peer = Peer { remote, local, seed, conn, login: false, node: settings.node.clone() };
         let session = spoken.open(self.now, peer);
         self.floor.slab.insert(Connection::new(stream, protocol, session));
         if let Some(totals) = self.totals(slot) {
