@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 /// Crates by layer, lowest first.
 pub(crate) const LAYERS: &[&[&str]] = &[
-    &["model", "mqtt-codec", "kafka-codec", "nats-codec", "amqp-codec"],
+    &["model", "security", "mqtt-codec", "kafka-codec", "nats-codec", "amqp-codec"],
     &["protocol", "storage"],
     &["mqtt", "kafka", "nats", "amqp", "storage-journal"],
     &["meta"],
