@@ -120,13 +120,16 @@ impl Desk {
                 return self.bury(turn);
             }
             Request::Authenticate(authenticate) => {
-                // Until there are users, whoever comes is who it says.
+                // Until there are users, whoever comes is who it says. Only SASL's client wants a
+                // proof of the server, too.
                 let user = match authenticate.credentials {
                     Credentials::Password { user, .. } => user,
-                    Credentials::None
-                    | Credentials::Token(_)
-                    | Credentials::Nkey { .. }
-                    | Credentials::Sasl { .. } => Bytes::new(),
+                    Credentials::None | Credentials::Token(_) | Credentials::Nkey { .. } => {
+                        Bytes::new()
+                    }
+                    Credentials::Sasl { .. } => {
+                        return turn.refuse(conn, token, Refusal::NotAllowed);
+                    }
                 };
                 let is = Authenticated { user, last: Bytes::new() };
                 return turn.reply(conn, token, Reply::Authenticated(is));

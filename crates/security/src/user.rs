@@ -63,6 +63,10 @@ pub enum UserError {
     Row(String),
 }
 
+fn row(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("it has nothing that JSON has not")
+}
+
 /// Whether this can be the name of a user or role.
 ///
 /// # Errors
@@ -90,7 +94,7 @@ impl Role {
 
     /// As a durable row.
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a role has nothing that JSON has not")
+        row(self)
     }
 
     /// From a row.
@@ -129,7 +133,7 @@ impl User {
 
     /// As a durable row.
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a user has nothing that JSON has not")
+        row(self)
     }
 
     /// From a row.
