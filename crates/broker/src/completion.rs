@@ -6,6 +6,7 @@ use storage::LogId;
 
 use crate::append::AppendDone;
 use crate::deadlines::Deadline;
+use crate::login::Login;
 use crate::objects::Replay;
 use crate::publish::PublishDone;
 use crate::purge::Purging;
@@ -20,6 +21,12 @@ pub struct Completion(pub(crate) Step);
 pub(crate) enum Step {
     Published(Box<PublishDone>),
     Appended(Box<AppendDone>),
+    /// Who a client is was found out, or not.
+    Login(Box<Login>),
+    /// The policy changed: consumers of this worker are asked again.
+    Recheck,
+    /// A connection's user is gone.
+    Expel(ConnId),
     /// Rows are durable: the answer may go.
     Reply {
         conn: ConnId,

@@ -98,6 +98,12 @@ impl Conns {
         self.0.remove(&conn)
     }
 
+    /// All consumers: connection, number, queue.
+    pub(crate) fn consuming(&self) -> impl Iterator<Item = (ConnId, u32, u64)> {
+        let rare = self.0.iter().filter_map(|(id, conn)| Some((*id, conn.rare.as_deref()?)));
+        rare.flat_map(|(id, rare)| rare.consumers.iter().map(move |(n, queue)| (id, *n, *queue)))
+    }
+
     /// What subscriptions, consumers and unsettled deliveries take, about.
     pub(crate) fn memory(&self) -> usize {
         /// A subscription in the router and here; an unsettled delivery with its place in a map.

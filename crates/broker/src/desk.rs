@@ -10,9 +10,10 @@ use hashbrown::HashMap;
 use model::budget::Level;
 use model::record::Space;
 use model::subject::Subject;
-use protocol::{Authenticated, ConnId, Credentials, Now, Refusal, Reply, Request, Token};
+use protocol::{ConnId, Notice, Now, Refusal, Reply, Request, Token};
 
 use crate::completion::{Completion, Step};
+use crate::guard::Seats;
 use crate::open::Broker;
 use crate::port::Port;
 use crate::router::Route;
@@ -33,6 +34,7 @@ pub struct Desk {
     pub(crate) broker: Arc<Broker>,
     pub(crate) worker: u16,
     pub(crate) routes: Routes,
+    pub(crate) seats: Seats,
 }
 
 /// Routes of subjects and queues that were published to.
@@ -114,26 +116,16 @@ impl Desk {
         let broker = self.broker.clone();
         let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         let turn = &mut turn;
+        let request = match self.authorise(turn, conn, request) {
+            Ok(request) => request,
+            Err(refusal) => return turn.refuse(conn, token, refusal),
+        };
         match request {
             Request::Publish(publish) => {
                 self.publish(turn, Some(conn), token, publish);
                 return self.bury(turn);
             }
-            Request::Authenticate(authenticate) => {
-                // Until there are users, whoever comes is who it says. Only SASL's client wants a
-                // proof of the server, too.
-                let user = match authenticate.credentials {
-                    Credentials::Password { user, .. } => user,
-                    Credentials::None | Credentials::Token(_) | Credentials::Nkey { .. } => {
-                        Bytes::new()
-                    }
-                    Credentials::Sasl { .. } => {
-                        return turn.refuse(conn, token, Refusal::NotAllowed);
-                    }
-                };
-                let is = Authenticated { user, last: Bytes::new() };
-                return turn.reply(conn, token, Reply::Authenticated(is));
-            }
+            Request::Authenticate(asked) => return self.authenticate(turn, conn, token, asked),
             Request::Append(append) => return self.append(turn, conn, token, append),
             Request::Read(read) => return self.read(turn, conn, token, read),
             Request::PurgeStream(purge) => return self.purge_stream(turn, conn, token, purge),
@@ -181,6 +173,9 @@ impl Desk {
         match completion.0 {
             Step::Published(done) => self.published(turn, *done),
             Step::Appended(done) => self.appended(turn, *done),
+            Step::Login(login) => self.logged_in(turn, *login),
+            Step::Recheck => self.recheck(turn),
+            Step::Expel(conn) => turn.port.notice(conn, Notice::Expelled),
             Step::Reply { conn, token, reply } => turn.reply(conn, token, reply),
             Step::Claimed { conn, token, claimed, session } => {
                 broker.lock().claimed(turn, session, (conn, token), claimed);
@@ -236,6 +231,7 @@ impl Desk {
         let broker = self.broker.clone();
         let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         broker.lock().gone(&mut turn, conn);
+        self.leaves(conn);
         self.publish_wills(&mut turn);
         self.catch_up(&mut turn);
         self.bury(&mut turn);

@@ -16,15 +16,18 @@
 //! deadlines    what is due at a time that may be far: rows of a table
 //! objects      streams, spaces, queues and bindings made and removed
 //! state        the state behind one lock; open restores it
+//! guard        who may do what; authorise: what a request needs; login: who clients are
 //! names        whose a log is, for tools
 //! ```
 //!
-//! Locks, in the order in which they are taken: `core`, then `router`, then `last_values`. Publishes
+//! Locks, in the order in which they are taken: `core`, then `router`, then `last_values`, then the
+//! guard's. Publishes
 //! that store nothing take the router's lock for reading, and only when their route is not cached.
 //! Absent: sockets, files, clocks, threads, packets.
 
 mod alias;
 mod append;
+mod authorise;
 mod burial;
 mod compaction;
 mod completion;
@@ -32,9 +35,11 @@ mod conns;
 mod cursors;
 mod deadlines;
 mod desk;
+mod guard;
 mod holders;
 mod home;
 mod last_values;
+mod login;
 mod message;
 mod modules;
 mod names;
@@ -59,8 +64,10 @@ mod views;
 
 pub use completion::Completion;
 pub use desk::Desk;
+pub use guard::AuditEvent;
 pub use holders::Loss;
+pub use login::{Change, ChangeError};
 pub use names::{CATALOGUE, LogOwner, log_owners};
 pub use open::{Broker, DefaultStream, OpenError, Options, Protocols, cluster_id};
-pub use port::{Mail, Port};
+pub use port::{Attempt, Authenticator, Mail, Outcome, Port};
 pub use stats::{BrokerStats, Entry};

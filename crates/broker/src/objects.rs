@@ -341,7 +341,10 @@ impl Core {
             REPLAY_PAGE,
         );
         for message in page.messages {
-            if message.record.is_expired(turn.now.unix_ms) {
+            let guard = &turn.shared.guard;
+            let may =
+                message.subject().is_none_or(|subject| guard.may_receive(replay.conn, subject));
+            if !may || message.record.is_expired(turn.now.unix_ms) {
                 continue;
             }
             let delivery = Delivery {

@@ -22,13 +22,14 @@ use crate::compaction::Compactions;
 use crate::cursors::Cursors;
 use crate::deadlines::Deadlines;
 use crate::desk::{Desk, Routes};
+use crate::guard::{Guard, Seats};
 use crate::holders::{Holders, Loss};
 use crate::home::Home;
 use crate::last_values::LastValues;
 use crate::message::record_of;
 use crate::modules::Modules;
 use crate::parked::Parked;
-use crate::port::{Mail, Port};
+use crate::port::{Authenticator, Mail, Port};
 use crate::pressure::{Pressure, Resident};
 use crate::queues::Queues;
 use crate::retention::{SWEEP_EVERY, policy_of};
@@ -95,6 +96,9 @@ pub struct Options {
     pub protocols: Protocols,
     /// Protocols' shared state machines.
     pub modules: Vec<Box<dyn Module>>,
+    /// Who knows who clients are; `None`: whoever comes is let in as who it says, with the rights
+    /// of those who did not log in.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
     /// What memory is accounted into.
     pub budget: Arc<Budget>,
     /// The time of the start.
@@ -132,6 +136,8 @@ pub enum OpenError {
 pub struct Broker {
     pub(crate) shared: Arc<Shared>,
     core: Mutex<Core>,
+    /// Held while users and roles change.
+    pub(crate) changing: Mutex<()>,
 }
 
 impl fmt::Debug for Broker {
@@ -153,6 +159,7 @@ impl Broker {
     ) -> Result<Arc<Self>, OpenError> {
         let mut catalogue = Catalogue::new();
         each_row(&*engine, table::CATALOGUE, |key, value| catalogue.restore(&key, value).is_ok())?;
+        let policy = crate::login::restore(&*engine)?;
         let mut random = options.seed;
         let budget = options.budget;
         let default = options.default_stream;
@@ -193,6 +200,8 @@ impl Broker {
             default_home,
             protocols: options.protocols,
             spools: spool_row.logs.iter().map(|log| LogId(*log)).collect(),
+            guard: Guard::new(policy),
+            authenticator: options.authenticator,
             engine,
         });
         let mut core = Core {
@@ -232,13 +241,13 @@ impl Broker {
         for ops in ops.chunks(PAGE) {
             write(&*shared.engine, ops.to_vec())?;
         }
-        Ok(Arc::new(Self { shared, core: Mutex::new(core) }))
+        Ok(Arc::new(Self { shared, core: Mutex::new(core), changing: Mutex::default() }))
     }
 
     /// The desk of one worker.
     pub fn desk(self: &Arc<Self>, worker: u16) -> Desk {
         self.shared.workers.fetch_max(worker + 1, Ordering::Relaxed);
-        Desk { broker: self.clone(), worker, routes: Routes::default() }
+        Desk { broker: self.clone(), worker, routes: Routes::default(), seats: Seats::default() }
     }
 
     /// Counters and sizes.
@@ -303,7 +312,7 @@ pub fn cluster_id(engine: &dyn Engine, fresh: [u8; 16]) -> Result<String, OpenEr
 }
 
 /// Writes and waits.
-fn write(engine: &dyn Engine, ops: Vec<Op>) -> Result<(), OpenError> {
+pub(crate) fn write(engine: &dyn Engine, ops: Vec<Op>) -> Result<(), OpenError> {
     let (sender, receiver) = std::sync::mpsc::channel();
     engine.submit(
         Write { ops, mode: Mode::Durable },

@@ -7,6 +7,7 @@ use model::subject::Subject;
 use protocol::{
     ConnId, Located, Position, Read, ReadItem, ReadOutcome, Refusal, Reply, StreamRef, Token,
 };
+use security::Action;
 use storage::batch::{self, BatchHeader};
 use storage::{Engine, LogId, ReadError, ReadLimits, StoredBatch};
 
@@ -99,7 +100,7 @@ impl Source {
 struct Waiter {
     conn: ConnId,
     token: Token,
-    items: Vec<(ReadItem, Option<Source>)>,
+    items: Vec<(ReadItem, Result<Source, Refusal>)>,
     min_bytes: usize,
     max_bytes: usize,
     timer: TimerId,
@@ -117,7 +118,7 @@ impl Waiters {
     fn take(&mut self, id: u64, timers: &mut Timers) -> Option<Waiter> {
         let waiter = self.map.remove(&id)?;
         timers.cancel(waiter.timer);
-        for source in waiter.items.iter().filter_map(|(_, source)| source.as_ref()) {
+        for source in waiter.items.iter().filter_map(|(_, source)| source.as_ref().ok()) {
             for log in source.logs() {
                 if let Some(ids) = self.by_log.get_mut(&log) {
                     ids.retain(|other| *other != id);
@@ -157,18 +158,18 @@ impl Desk {
         if read.items.len() > ITEMS_MAX {
             return turn.refuse(conn, Some(token), Refusal::Limit("partitions in one read"));
         }
-        let items: Vec<(ReadItem, Option<Source>)> = {
+        let items: Vec<(ReadItem, Result<Source, Refusal>)> = {
             let core = self.broker.lock();
             read.items
                 .into_iter()
                 .map(|item| {
-                    let source = core.source(&item.stream, item.partition);
+                    let source = core.source_for(turn, &item);
                     (item, source)
                 })
                 .collect()
         };
         for (_, source) in &items {
-            if let Some(Source::View { subject, .. }) = source {
+            if let Ok(Source::View { subject, .. }) = source {
                 lease(turn, subject);
             }
         }
@@ -183,7 +184,7 @@ impl Desk {
             let id = core.waiters.next;
             core.waiters.next += 1;
             let timer = core.timer(turn, at, Due::Read(id));
-            for log in items.iter().filter_map(|(_, s)| s.as_ref()).flat_map(Source::logs) {
+            for log in items.iter().filter_map(|(_, s)| s.as_ref().ok()).flat_map(Source::logs) {
                 core.waiters.by_log.entry(log).or_default().push(id);
             }
             let min_bytes = read.min_bytes;
@@ -271,6 +272,18 @@ impl Desk {
 }
 
 impl Core {
+    /// What an item is read from, by whoever may.
+    fn source_for(&self, turn: &Turn<'_>, item: &ReadItem) -> Result<Source, Refusal> {
+        let name = match &item.stream {
+            StreamRef::Name(name) => Some(name),
+            StreamRef::Id(id) => self.catalogue.name_of(id),
+        };
+        if !name.is_none_or(|name| turn.may_stream(Action::Consume, name)) {
+            return Err(Refusal::NotAllowed);
+        }
+        self.source(&item.stream, item.partition).ok_or(Refusal::NotFound)
+    }
+
     pub(crate) fn source(&self, stream: &StreamRef, partition: u32) -> Option<Source> {
         Some(match self.find(stream)? {
             Found::View(view) if partition == 0 => {
@@ -305,7 +318,11 @@ impl Gathered {
     }
 }
 
-fn gather(turn: &Turn<'_>, items: &[(ReadItem, Option<Source>)], max_bytes: usize) -> Gathered {
+fn gather(
+    turn: &Turn<'_>,
+    items: &[(ReadItem, Result<Source, Refusal>)],
+    max_bytes: usize,
+) -> Gathered {
     let mut gathered = Gathered { outcomes: Vec::new(), bytes: 0, refused: false };
     for (item, source) in items {
         let room = if gathered.bytes == 0 {
@@ -313,7 +330,7 @@ fn gather(turn: &Turn<'_>, items: &[(ReadItem, Option<Source>)], max_bytes: usiz
         } else {
             max_bytes.saturating_sub(gathered.bytes).min(item.max_bytes)
         };
-        let outcome = read_item(turn, item, source.as_ref(), room, gathered.bytes == 0);
+        let outcome = read_item(turn, item, source, room, gathered.bytes == 0);
         gathered.refused |= outcome.refused.is_some();
         gathered.bytes += outcome.batches.iter().map(bytes::Bytes::len).sum::<usize>();
         gathered.outcomes.push(outcome);
@@ -324,7 +341,7 @@ fn gather(turn: &Turn<'_>, items: &[(ReadItem, Option<Source>)], max_bytes: usiz
 fn read_item(
     turn: &Turn<'_>,
     item: &ReadItem,
-    source: Option<&Source>,
+    source: &Result<Source, Refusal>,
     room: usize,
     first: bool,
 ) -> ReadOutcome {
@@ -337,7 +354,14 @@ fn read_item(
         start: 0,
         batches: Vec::new(),
     };
-    let Some((source, (start, end))) = source.and_then(|s| Some((s, s.bounds(engine)?))) else {
+    let source = match source {
+        Ok(source) => source,
+        Err(refusal) => {
+            outcome.refused = Some(refusal.clone());
+            return outcome;
+        }
+    };
+    let Some((start, end)) = source.bounds(engine) else {
         outcome.refused = Some(Refusal::NotFound);
         return outcome;
     };

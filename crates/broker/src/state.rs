@@ -46,6 +46,8 @@ pub(crate) mod table {
     pub(crate) const CURSORS: Table = "cursors";
     /// How far logs were compacted: key = log.
     pub(crate) const COMPACTION: Table = "compaction";
+    /// Users and roles: key = kind, name.
+    pub(crate) const SECURITY: Table = "security";
     /// Single numbers of the node.
     pub(crate) const NODE: Table = "node";
 }

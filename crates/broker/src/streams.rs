@@ -12,6 +12,7 @@ use protocol::{
     ConnId, Declared, Durability, Refusal, Reply, Retention, StreamDeclaration, StreamRef,
     StreamStatus, Token,
 };
+use security::Action;
 use storage::{LogId, Mode, Op};
 
 use crate::completion::Step;
@@ -95,13 +96,17 @@ impl Core {
     ) {
         let mut ops = Vec::new();
         let statuses = match streams {
-            None => self.all_streams(),
+            None => self
+                .all_streams()
+                .into_iter()
+                .filter(|status| turn.may_stream(Action::Describe, &status.name))
+                .collect(),
             Some(streams) if streams.len() > DESCRIBE_MAX => {
                 return turn.refuse(conn, token, Refusal::Limit("names in one request"));
             }
             Some(streams) => streams
                 .into_iter()
-                .map(|stream| match self.find_or_make(turn, &stream, create, &mut ops) {
+                .map(|stream| match self.find_allowed(turn, &stream, create, &mut ops) {
                     Ok(found) => found.status(stream),
                     Err(refusal) => refused(stream, refusal),
                 })
@@ -126,6 +131,26 @@ impl Core {
             .views()
             .map(|v| Found::View(v.clone()).status(StreamRef::Name(v.name.clone())));
         streams.chain(views).collect()
+    }
+
+    /// As [`Core::find_or_make`], for whoever may look at it, and make it.
+    fn find_allowed(
+        &mut self,
+        turn: &Turn<'_>,
+        stream: &StreamRef,
+        create: bool,
+        ops: &mut Vec<Op>,
+    ) -> Result<Found, Refusal> {
+        let name = match stream {
+            StreamRef::Name(name) => Some(name),
+            StreamRef::Id(id) => self.catalogue.name_of(id),
+        };
+        let may = |action| name.is_none_or(|name| turn.may_stream(action, name));
+        if !may(Action::Describe) && !may(Action::Create) {
+            return Err(Refusal::NotAllowed);
+        }
+        let makes = create && may(Action::Create);
+        self.find_or_make(turn, stream, makes, ops)
     }
 
     fn find_or_make(

@@ -6,14 +6,16 @@ use std::sync::{Arc, RwLock};
 use model::record::Space;
 use model::subject::Subject;
 use protocol::{ConnId, Node, Now, Refusal, Reply, Token};
+use security::{Access, Action};
 use storage::{Committed, Engine, LogId, Mode, Op, SubmitError, Write};
 
 use crate::alias::Aliases;
 use crate::completion::{Completion, Step};
+use crate::guard::{Guard, Rights};
 use crate::home::Home;
 use crate::last_values::LastValues;
 use crate::open::Protocols;
-use crate::port::{Mail, Port};
+use crate::port::{Authenticator, Mail, Port};
 use crate::pressure::Pressure;
 use crate::router::{Route, Router};
 use crate::stats::Counters;
@@ -38,6 +40,14 @@ pub(crate) struct Shared {
     pub(crate) default_home: Arc<Home>,
     pub(crate) protocols: Protocols,
     pub(crate) spools: Vec<LogId>,
+    pub(crate) guard: Guard,
+    pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
+}
+
+impl std::fmt::Debug for dyn Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authenticator")
+    }
 }
 
 /// [`Mail`] that can stand in a structure that derives `Debug`.
@@ -104,7 +114,10 @@ impl Shared {
 
     /// A route as it is now, not cached.
     pub(crate) fn fresh_route(&self, space: &Space, subject: &Subject) -> Route {
-        self.router.read().expect("no panic under this lock").route(space, subject)
+        let router = self.router.read().expect("no panic under this lock");
+        let mut route = router.route(space, subject);
+        self.guard.screen(subject, &mut route);
+        route
     }
 }
 
@@ -114,6 +127,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) port: &'a mut dyn Port,
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) worker: u16,
+    /// What whoever asks may do; `None` where the broker itself goes on.
+    pub(crate) access: Option<Arc<Access>>,
     /// Queues gave up what this worker is to bury before it ends the turn.
     pub(crate) burials: bool,
     /// Sessions that read their logs before this worker ends the turn, outside of the lock.
@@ -127,11 +142,16 @@ impl<'a> Turn<'a> {
         shared: &'a Arc<Shared>,
         worker: u16,
     ) -> Self {
-        Self { now, port, shared, worker, burials: false, behind: Vec::new() }
+        Self { now, port, shared, worker, access: None, burials: false, behind: Vec::new() }
     }
 }
 
 impl Turn<'_> {
+    /// Whether whoever asks may do this to a stream or view of this name.
+    pub(crate) fn may_stream(&self, action: Action, name: &[u8]) -> bool {
+        self.access.as_ref().is_none_or(|access| access.may_stream(action, name))
+    }
+
     /// Answers, if an answer is wanted.
     pub(crate) fn reply(&mut self, conn: ConnId, token: Option<Token>, reply: Reply) {
         if let Some(token) = token {

@@ -101,6 +101,7 @@ pub fn run(loaded: &Loaded, checked: Checked, began: Instant) -> Result<(), Star
         protocols: Protocols(protocols.clone()),
         builtins: protocols.iter().flat_map(|protocol| protocol.builtins()).collect(),
         modules: protocols.iter().flat_map(|protocol| protocol.modules(seed)).collect(),
+        authenticator: None,
         budget: budget.clone(),
         now: now(),
     };

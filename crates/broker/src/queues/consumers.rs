@@ -1,5 +1,6 @@
 //! Consumers of queues: they come, take turns, and go.
 
+use bytes::Bytes;
 use protocol::{ConnId, Consume, Notice, Refusal, Reply, Token};
 
 use super::Queue;
@@ -88,6 +89,16 @@ fn has_room(consumer: &Consumer, conns: &Conns) -> bool {
 }
 
 impl Core {
+    /// Consumers of a worker's connections: connection, number, name of the queue.
+    pub(crate) fn consumers_of(&self, worker: u16) -> Vec<(ConnId, u32, Bytes)> {
+        let consuming = self.conns.consuming().filter(|(conn, ..)| conn.worker == worker);
+        let named = |(conn, number, queue)| {
+            let queue = self.queues.get(queue)?;
+            Some((conn, number, queue.declaration.name.clone()))
+        };
+        consuming.filter_map(named).collect()
+    }
+
     pub(crate) fn consume(
         &mut self,
         turn: &mut Turn<'_>,

@@ -128,6 +128,11 @@ fn go_on(turn: &mut Turn<'_>, session: &mut Session, look: Look, read: Read) -> 
             || message.record.is_expired(turn.now.unix_ms)
             || cursor.done.contains(&offset)
             || cursor.inflight.contains(&offset);
+        let guard = &turn.shared.guard;
+        let may = |message: &Message| {
+            message.subject().is_none_or(|subject| guard.may_receive(owner, subject))
+        };
+        let skip = skip || !may(&message);
         let numbers = if skip { None } else { wanted(session, &message, log, offset) };
         if numbers.is_some() && !session.has_room() {
             return false;

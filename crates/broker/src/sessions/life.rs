@@ -79,6 +79,9 @@ impl Core {
             .collect();
         let (present, handover) = (resumed.is_some(), session.handover.take());
         let claimed = Box::new(Claimed { present, subscriptions, memory: Vec::new(), handover });
+        if turn.shared.guard.owns(id, conn) {
+            turn.shared.outdate_routes();
+        }
         let state = self.conns.entry(conn);
         state.session = Some(id);
         state.claiming = None;

@@ -106,6 +106,7 @@ fn open(sim: &SimFs, now: Now) -> (Arc<Slow>, Arc<Post>, Desk) {
         protocols: Protocols::default(),
         builtins: Vec::new(),
         modules: Vec::new(),
+        authenticator: None,
         budget: Arc::default(),
         now,
     };

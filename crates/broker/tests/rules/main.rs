@@ -26,5 +26,6 @@ mod queue_time;
 mod queueing;
 mod queues;
 mod retention;
+mod rights;
 mod sessions;
 mod world;

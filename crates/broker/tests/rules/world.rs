@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use broker::{
-    Broker, BrokerStats, Completion, DefaultStream, Desk, Mail, Options, Port, Protocols,
+    Authenticator, Broker, BrokerStats, Completion, DefaultStream, Desk, Mail, Options, Port,
+    Protocols,
 };
 use bytes::Bytes;
 use model::budget::Budget;
@@ -90,6 +91,7 @@ pub struct Setting {
     pub default_stream: DefaultStream,
     pub streams: Vec<StreamDeclaration>,
     pub budget: Arc<Budget>,
+    pub authenticator: Option<Arc<dyn Authenticator>>,
 }
 
 impl Default for Setting {
@@ -102,6 +104,7 @@ impl Default for Setting {
                 durability: protocol::Durability::Durable,
             },
             streams: Vec::new(),
+            authenticator: None,
             budget: Arc::default(),
         }
     }
@@ -160,6 +163,7 @@ impl World {
             protocols: Protocols(Arc::new([Box::new(Headers) as Box<dyn Protocol>])),
             builtins: Vec::new(),
             modules: Vec::new(),
+            authenticator: setting.authenticator,
             budget: setting.budget,
             now,
         };
@@ -195,6 +199,11 @@ impl World {
             let Some((worker, completion)) = next else { break };
             self.desks[usize::from(worker)].complete(self.now, completion, &mut self.got);
         }
+    }
+
+    /// The connection came to where nobody is served without having been let in.
+    pub fn awaits_login(&mut self, conn: ConnId) {
+        self.desks[usize::from(conn.worker)].awaits_login(conn);
     }
 
     pub fn gone(&mut self, conn: ConnId) {
