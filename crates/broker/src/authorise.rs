@@ -18,16 +18,16 @@ use crate::turn::Turn;
 type Need<'a> = (Action, Kind, &'a [u8]);
 
 impl Desk {
-    /// The request, if its client may ask it.
+    /// Refuses a request that its client may not ask.
     pub(crate) fn authorise(
         &mut self,
         turn: &mut Turn<'_>,
         conn: ConnId,
-        request: Request,
-    ) -> Result<Request, Refusal> {
+        request: &Request,
+    ) -> Result<(), Refusal> {
         let guard = &turn.shared.guard;
         let access = self.seats.access(guard, conn);
-        let result = match &request {
+        let result = match request {
             Request::Publish(publish) => self.may_publish(turn, &access, &publish.to),
             Request::Append(append) => self.may_stream(&access, Action::Publish, &append.stream),
             Request::Locate(stream, ..) => self.may_stream(&access, Action::Describe, stream),
@@ -107,7 +107,7 @@ impl Desk {
             Refusal::NotAllowed
         })?;
         turn.access = Some(access);
-        Ok(request)
+        Ok(())
     }
 
     fn may_publish(

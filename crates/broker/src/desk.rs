@@ -116,10 +116,9 @@ impl Desk {
         let broker = self.broker.clone();
         let mut turn = Turn::new(now, port, &broker.shared, self.worker);
         let turn = &mut turn;
-        let request = match self.authorise(turn, conn, request) {
-            Ok(request) => request,
-            Err(refusal) => return turn.refuse(conn, token, refusal),
-        };
+        if let Err(refusal) = self.authorise(turn, conn, &request) {
+            return turn.refuse(conn, token, refusal);
+        }
         match request {
             Request::Publish(publish) => {
                 self.publish(turn, Some(conn), token, publish);
