@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    storage_journal::heap::give_back_large_blocks();
     server::cli::run()
 }

@@ -22,6 +22,7 @@
 //!  manifest which of the files that rest exist
 //!  rest     files that hold what has left the chain; warm tells which of them stay cached
 //!  audit    looking at a folder that no server uses
+//!  heap     what the allocator keeps of freed memory
 //!  vfs      the file operations that all of this is built on; sim is a disk that crashes
 //! ```
 //!
@@ -41,6 +42,7 @@ mod flight;
 pub mod frame;
 mod framing;
 pub mod group;
+pub mod heap;
 pub mod journal;
 mod keeper;
 mod lane;

@@ -15,6 +15,7 @@ use crate::Outcome;
 use crate::load::{Records, submit_all};
 use crate::options::{Options, Scale};
 use crate::probe::{Probe, Probed};
+use crate::proc;
 use crate::report::{Figure, Probes};
 
 /// One run of one case.
@@ -69,6 +70,10 @@ impl Stored {
 const USED_SEGMENTS: u64 = 9;
 /// So often in a row nothing has changed when the engine has come to rest.
 const CALM: u32 = 10;
+/// Between two looks at the engine.
+const GLANCE: Duration = Duration::from_millis(150);
+/// Less of the processor than this between two looks is no work.
+const IDLE_SECONDS: f64 = 0.015;
 
 /// The write probe before and after.
 pub(crate) type Around = [Probed; 2];
@@ -198,20 +203,25 @@ pub(crate) fn fill(
     Ok(count)
 }
 
-/// Waits until the engine has nothing more to do by itself, as far as its counters tell.
+/// Waits until the engine has nothing more to do by itself, as far as its counters and the
+/// processor tell.
 pub(crate) fn settle(engine: &dyn Engine, patience: Duration) -> EngineStats {
     let end = Instant::now() + patience;
     let mut before = engine.stats();
+    // What a drain does before it writes is in no counter of the engine.
+    let mut used_before = proc::cpu_seconds().unwrap_or_default();
     let mut calm = 0;
     while calm < CALM && Instant::now() < end {
-        thread::sleep(Duration::from_millis(150));
+        thread::sleep(GLANCE);
         let now = engine.stats();
+        let used = proc::cpu_seconds().unwrap_or_default();
         // One empty group follows the last one.
-        let same = now.written_bytes <= before.written_bytes + 8192
+        let same = used - used_before < IDLE_SECONDS
+            && now.written_bytes <= before.written_bytes + 8192
             && now.rested_bytes == before.rested_bytes
             && now.disk_bytes.abs_diff(before.disk_bytes) <= 8192;
         calm = if same { calm + 1 } else { 0 };
-        before = now;
+        (before, used_before) = (now, used);
     }
     before
 }

@@ -78,6 +78,7 @@ const CASES: &[Case] = &[
 ];
 
 fn main() -> ExitCode {
+    storage_journal::heap::give_back_large_blocks();
     let done = Options::parse(std::env::args().skip(1)).map_err(Into::into).and_then(|options| {
         match &options.part {
             Part::All => all(&options),

@@ -12,8 +12,9 @@ use super::log::Log;
 use super::state::Place;
 use crate::LogId;
 
-/// Logs of a chunk.
-const CHUNK: usize = 64;
+/// Logs of a chunk: so many that it is longer than the 64 KiB blocks in which a start reads them.
+/// Into the place of such a block would go a few shorter chunks, and the rest of it would be lost.
+const CHUNK: usize = 512;
 
 /// See the module's text.
 #[derive(Debug)]
