@@ -2,6 +2,7 @@
 //! things are answered for each by itself, where they are looked up.
 
 use bytes::Bytes;
+use model::filter::Filter;
 use model::record::{Address, Space};
 use protocol::{
     BindTarget, Binding, ConnId, DeadLetter, Declare, Destroy, Intent, QueueDeclaration, Refusal,
@@ -38,22 +39,13 @@ impl Desk {
                 .and_then(|()| may(&access, (Action::Consume, Kind::Group, &open.name)))
                 .and_then(|()| may_bury(&access, open.policy.dead_letter.as_ref())),
             Request::Subscribe(subscribe) => {
-                if access.may_subscribe(&subscribe.space, &subscribe.filter) {
-                    Ok(())
-                } else {
-                    let filter = subscribe.filter.to_string();
-                    Err(said((Action::Consume, Kind::Subject, filter.as_bytes())))
-                }
-            }
-            Request::Claim(claim) if !guard.has_let_in(conn) => {
-                Err(said((Action::Consume, Kind::Session, &claim.name)))
+                may_subscribe(&access, &subscribe.space, &subscribe.filter)
             }
             // Not denied is allowed: whoever is let in has a session.
             Request::Claim(claim) => {
-                match access.verdict(Action::Consume, Kind::Session, &claim.name) {
-                    Verdict::Denied => Err(said((Action::Consume, Kind::Session, &claim.name))),
-                    Verdict::Allowed | Verdict::Silent => Ok(()),
-                }
+                let need = (Action::Consume, Kind::Session, &claim.name[..]);
+                let denied = access.verdict(need.0, need.1, need.2) == Verdict::Denied;
+                if denied || !guard.has_let_in(conn) { Err(said(need)) } else { Ok(()) }
             }
             Request::Declare(Declare::Stream(stream)) => {
                 may(&access, (Action::Create, Kind::Stream, &stream.name))
@@ -138,18 +130,12 @@ impl Desk {
         if access.may_all(action, Kind::Stream) {
             return Ok(());
         }
-        let name = match stream {
-            StreamRef::Name(name) => name.clone(),
+        match self.broker.lock().name_of(stream) {
+            Some(name) if !access.may_stream(action, name) => {
+                Err(said((action, Kind::Stream, name)))
+            }
             // One that is not there is not found, whoever asks.
-            StreamRef::Id(id) => match self.broker.lock().catalogue.name_of(id) {
-                Some(name) => name.clone(),
-                None => return Ok(()),
-            },
-        };
-        if access.may_stream(action, &name) {
-            Ok(())
-        } else {
-            Err(said((action, Kind::Stream, &name)))
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -200,11 +186,15 @@ fn may_bind(access: &Access, binding: &Binding) -> Result<(), String> {
         BindTarget::Queue(name) => may(access, (Action::Publish, Kind::Queue, name))?,
         BindTarget::Space(name) => may_use(access, Action::Publish, &space_named(name))?,
     }
-    if access.may_subscribe(&binding.source, &binding.filter) {
+    may_subscribe(access, &binding.source, &binding.filter)
+}
+
+fn may_subscribe(access: &Access, space: &Space, filter: &Filter) -> Result<(), String> {
+    if access.may_subscribe(space, filter) {
         return Ok(());
     }
-    let filter = binding.filter.to_string();
-    Err(match binding.source.name().and_then(|name| name.strip_prefix(EXCHANGE)) {
+    let filter = filter.to_string();
+    Err(match space.name().and_then(|name| name.strip_prefix(EXCHANGE)) {
         Some(exchange) => said((Action::Consume, Kind::Space, exchange.as_bytes())),
         None => said((Action::Consume, Kind::Subject, filter.as_bytes())),
     })

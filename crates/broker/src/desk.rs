@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use model::budget::Level;
 use model::record::Space;
 use model::subject::Subject;
@@ -35,6 +35,8 @@ pub struct Desk {
     pub(crate) worker: u16,
     pub(crate) routes: Routes,
     pub(crate) seats: Seats,
+    /// Connections of which it is being found out who they are.
+    pub(crate) logins: HashSet<ConnId>,
 }
 
 /// Routes of subjects and queues that were published to.

@@ -25,6 +25,8 @@ use crate::router::{Onward, Route};
 pub(crate) const EXCHANGE: &str = "exchange/";
 /// Events that are kept for whoever asks.
 const EVENTS_MAX: usize = 1024;
+/// What is kept of a client's words in an event, in bytes.
+const EVENT_TEXT_MAX: usize = 256;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -34,6 +36,19 @@ struct Guest {
     /// What the client calls itself.
     client: Bytes,
     access: Arc<Access>,
+    /// The session that it owns.
+    session: Option<u64>,
+}
+
+impl Guest {
+    fn is_restricted(&self) -> bool {
+        is_restricted(&self.access)
+    }
+}
+
+/// Whether messages must be asked for one by one.
+fn is_restricted(access: &Access) -> bool {
+    !access.may_all(Action::Consume, Kind::Subject)
 }
 
 #[derive(Debug, Default)]
@@ -43,11 +58,47 @@ struct Gate {
     guests: HashMap<ConnId, Guest>,
     /// Sessions whose owners are guests.
     owners: HashMap<u64, ConnId>,
+    /// How many of all these are restricted.
+    restricted: usize,
 }
 
 impl Gate {
     fn access(&self, conn: ConnId) -> &Arc<Access> {
         self.guests.get(&conn).map_or(&self.anonymous, |guest| &guest.access)
+    }
+
+    fn seat(&mut self, conn: ConnId, guest: Guest) {
+        self.restricted += usize::from(guest.is_restricted());
+        if let Some(before) = self.guests.insert(conn, guest) {
+            self.restricted -= usize::from(before.is_restricted());
+        }
+    }
+
+    fn unseat(&mut self, conn: ConnId) {
+        let Some(guest) = self.guests.remove(&conn) else { return };
+        self.restricted -= usize::from(guest.is_restricted());
+        if let Some(session) = guest.session
+            && self.owners.get(&session) == Some(&conn)
+        {
+            self.owners.remove(&session);
+        }
+    }
+
+    /// Everyone may do what this policy says. The connections of users that are gone.
+    fn set_policy(&mut self, policy: Policy) -> Vec<ConnId> {
+        let mut gone = Vec::new();
+        for (conn, guest) in &mut self.guests {
+            let Some(identity) = &guest.identity else { continue };
+            if !policy.admits(identity) {
+                gone.push(*conn);
+            }
+            guest.access = Arc::new(policy.access(identity, &guest.client));
+        }
+        self.anonymous = Arc::new(policy.access(&Identity::anonymous(), b""));
+        self.policy = policy;
+        self.restricted = self.guests.values().filter(|guest| guest.is_restricted()).count()
+            + usize::from(is_restricted(&self.anonymous));
+        gone
     }
 }
 
@@ -73,7 +124,7 @@ pub(crate) struct Guard {
     gate: RwLock<Gate>,
     /// Raised with each change of the policy.
     epoch: AtomicU64,
-    /// Whether messages must be asked for one by one: someone may not have all of them.
+    /// The gate's number of those who are restricted, for a look without the lock.
     restricted: AtomicUsize,
     events: Mutex<Events>,
 }
@@ -86,18 +137,13 @@ struct Events {
 
 impl Guard {
     pub(crate) fn new(policy: Policy) -> Self {
-        let gate = Gate {
-            anonymous: Arc::new(policy.access(&Identity::anonymous(), b"")),
-            policy,
-            ..Gate::default()
-        };
         let guard = Self {
-            gate: RwLock::new(gate),
-            epoch: AtomicU64::new(1),
+            gate: RwLock::default(),
+            epoch: AtomicU64::new(0),
             restricted: AtomicUsize::new(0),
             events: Mutex::default(),
         };
-        guard.read(|gate| guard.count(gate));
+        guard.set_policy(policy);
         guard
     }
 
@@ -108,16 +154,8 @@ impl Guard {
     fn write<R>(&self, change: impl FnOnce(&mut Gate) -> R) -> R {
         let mut gate = self.gate.write().expect("no panic under this lock");
         let result = change(&mut gate);
-        self.count(&gate);
+        self.restricted.store(gate.restricted, Ordering::Release);
         result
-    }
-
-    /// Counts those who may not have every message.
-    fn count(&self, gate: &Gate) {
-        let all = |access: &Access| access.may_all(Action::Consume, Kind::Subject);
-        let restricted = gate.guests.values().filter(|guest| !all(&guest.access)).count()
-            + usize::from(!all(&gate.anonymous));
-        self.restricted.store(restricted, Ordering::Release);
     }
 
     pub(crate) fn policy(&self) -> Policy {
@@ -126,19 +164,7 @@ impl Guard {
 
     /// Another policy holds from now on. The connections of users that are gone.
     pub(crate) fn set_policy(&self, policy: Policy) -> Vec<ConnId> {
-        let gone = self.write(|gate| {
-            let mut gone = Vec::new();
-            for (conn, guest) in &mut gate.guests {
-                let Some(identity) = &guest.identity else { continue };
-                if !policy.admits(identity) {
-                    gone.push(*conn);
-                }
-                guest.access = Arc::new(policy.access(identity, &guest.client));
-            }
-            gate.anonymous = Arc::new(policy.access(&Identity::anonymous(), b""));
-            gate.policy = policy;
-            gone
-        });
+        let gone = self.write(|gate| gate.set_policy(policy));
         self.epoch.fetch_add(1, Ordering::Release);
         gone
     }
@@ -146,8 +172,8 @@ impl Guard {
     /// A connection came to a listener where nobody is served without having been let in.
     pub(crate) fn awaits_login(&self, conn: ConnId) {
         let access = Arc::new(Access::default());
-        let guest = Guest { identity: None, client: Bytes::new(), access };
-        self.write(|gate| gate.guests.insert(conn, guest));
+        let guest = Guest { identity: None, client: Bytes::new(), access, session: None };
+        self.write(|gate| gate.seat(conn, guest));
     }
 
     /// Whether a connection is served: it was let in, or need not be.
@@ -163,7 +189,8 @@ impl Guard {
                 return false;
             }
             let access = Arc::new(gate.policy.access(&identity, &client));
-            gate.guests.insert(conn, Guest { identity: Some(identity), client, access });
+            let session = gate.guests.get(&conn).and_then(|guest| guest.session);
+            gate.seat(conn, Guest { identity: Some(identity), client, access, session });
             true
         })
     }
@@ -172,26 +199,23 @@ impl Guard {
     pub(crate) fn gone(&self, conn: ConnId) {
         let known = self.read(|gate| gate.guests.contains_key(&conn));
         if known {
-            self.write(|gate| {
-                gate.guests.remove(&conn);
-                gate.owners.retain(|_, owner| *owner != conn);
-            });
+            self.write(|gate| gate.unseat(conn));
         }
     }
 
     /// A session has this owner. Whether routes are other ones because of that.
     pub(crate) fn owns(&self, session: u64, conn: ConnId) -> bool {
-        let guest = self.read(|gate| gate.guests.contains_key(&conn));
-        let before = self.read(|gate| gate.owners.contains_key(&session));
-        if !guest && !before {
+        let concerned =
+            |gate: &Gate| gate.guests.contains_key(&conn) || gate.owners.contains_key(&session);
+        if !self.read(concerned) {
             return false;
         }
-        self.write(|gate| {
-            if guest {
-                gate.owners.insert(session, conn);
-            } else {
-                gate.owners.remove(&session);
+        self.write(|gate| match gate.guests.get_mut(&conn) {
+            Some(guest) => {
+                guest.session = Some(session);
+                gate.owners.insert(session, conn)
             }
+            None => gate.owners.remove(&session),
         });
         true
     }
@@ -224,8 +248,11 @@ impl Guard {
         self.note(AuditEvent { number: 0, unix_ms, user, client, what, result: "denied" });
     }
 
-    /// Writes an event down; one that repeats the last one is counted only.
-    pub(crate) fn note(&self, event: AuditEvent) {
+    /// Writes an event down, shortened; one that repeats a recent one is left out.
+    pub(crate) fn note(&self, mut event: AuditEvent) {
+        for text in [&mut event.client, &mut event.what] {
+            text.truncate(text.floor_char_boundary(EVENT_TEXT_MAX));
+        }
         let mut events = self.events.lock().expect("no panic under this lock");
         let same = |last: &&AuditEvent| {
             last.user == event.user && last.client == event.client && last.what == event.what

@@ -162,7 +162,7 @@ impl Desk {
         self.broker.shared.guard.awaits_login(conn);
     }
 
-    /// Has found out who a client is.
+    /// Has found out who a client is; a connection asks once at a time.
     pub(crate) fn authenticate(
         &mut self,
         turn: &mut Turn<'_>,
@@ -185,6 +185,7 @@ impl Desk {
             let is = Authenticated { user, last: Bytes::new() };
             return turn.reply(conn, token, Reply::Authenticated(is));
         };
+        self.logins.insert(conn);
         let (mail, worker) = (turn.shared.mail.clone(), turn.worker);
         let client = Bytes::copy_from_slice(&asked.client);
         let attempt = Attempt { conn, asked, policy: turn.shared.guard.policy() };
@@ -200,6 +201,9 @@ impl Desk {
     /// Who a client is was found out, or not.
     pub(crate) fn logged_in(&mut self, turn: &mut Turn<'_>, login: Login) {
         let Login { conn, token, client, outcome } = login;
+        if !self.logins.remove(&conn) {
+            return; // It has gone meanwhile, and nobody would forget it again.
+        }
         match outcome {
             Outcome::In(identity, last) => {
                 let is = authenticated(&identity, last);
@@ -223,6 +227,7 @@ impl Desk {
     /// A connection is gone.
     pub(crate) fn leaves(&mut self, conn: ConnId) {
         self.seats.forget(conn);
+        self.logins.remove(&conn);
         let shared = &self.broker.shared;
         shared.guard.gone(conn);
         if let Some(authenticator) = &shared.authenticator {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use bytes::{Buf, Bytes};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use meta::{Catalogue, Stream};
 use model::budget::Budget;
 use model::record::{Address, Space};
@@ -247,7 +247,8 @@ impl Broker {
     /// The desk of one worker.
     pub fn desk(self: &Arc<Self>, worker: u16) -> Desk {
         self.shared.workers.fetch_max(worker + 1, Ordering::Relaxed);
-        Desk { broker: self.clone(), worker, routes: Routes::default(), seats: Seats::default() }
+        let (routes, seats) = (Routes::default(), Seats::default());
+        Desk { broker: self.clone(), worker, routes, seats, logins: HashSet::new() }
     }
 
     /// Counters and sizes.

@@ -274,10 +274,7 @@ impl Desk {
 impl Core {
     /// What an item is read from, by whoever may.
     fn source_for(&self, turn: &Turn<'_>, item: &ReadItem) -> Result<Source, Refusal> {
-        let name = match &item.stream {
-            StreamRef::Name(name) => Some(name),
-            StreamRef::Id(id) => self.catalogue.name_of(id),
-        };
+        let name = self.name_of(&item.stream);
         if !name.is_none_or(|name| turn.may_stream(Action::Consume, name)) {
             return Err(Refusal::NotAllowed);
         }

@@ -74,12 +74,17 @@ impl Producers {
 }
 
 impl Core {
+    /// The name that is meant; `None`: there is nothing of this id.
+    pub(crate) fn name_of<'a>(&'a self, stream: &'a StreamRef) -> Option<&'a Bytes> {
+        match stream {
+            StreamRef::Name(name) => Some(name),
+            StreamRef::Id(id) => self.catalogue.name_of(id),
+        }
+    }
+
     /// The stream or view, as it stands.
     pub(crate) fn find(&self, stream: &StreamRef) -> Option<Found> {
-        let name = match stream {
-            StreamRef::Name(name) => name,
-            StreamRef::Id(id) => self.catalogue.name_of(id)?,
-        };
+        let name = self.name_of(stream)?;
         if let Some(stream) = self.catalogue.stream(name) {
             return Some(Found::Stream(stream.clone()));
         }
@@ -141,10 +146,7 @@ impl Core {
         create: bool,
         ops: &mut Vec<Op>,
     ) -> Result<Found, Refusal> {
-        let name = match stream {
-            StreamRef::Name(name) => Some(name),
-            StreamRef::Id(id) => self.catalogue.name_of(id),
-        };
+        let name = self.name_of(stream);
         let may = |action| name.is_none_or(|name| turn.may_stream(action, name));
         if !may(Action::Describe) && !may(Action::Create) {
             return Err(Refusal::NotAllowed);

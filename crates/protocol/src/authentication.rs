@@ -62,9 +62,6 @@ impl Credentials {
     }
 }
 
-/// Mechanisms of [`Credentials::Sasl`], the strongest first.
-pub const SASL: [&str; 2] = ["SCRAM-SHA-512", "SCRAM-SHA-256"];
-
 /// The client is who it said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Authenticated {

@@ -18,7 +18,7 @@ mod request;
 mod retention;
 mod session;
 
-pub use authentication::{Authenticate, Authenticated, Credentials, SASL, Secret};
+pub use authentication::{Authenticate, Authenticated, Credentials, Secret};
 pub use delivery::{Delivery, FrameCache, Matched, Message, Tag};
 pub use module::{Effects, Module, Proposer};
 pub use outbox::Outbox;

@@ -9,7 +9,7 @@ use crate::{Authenticate, Durability, Handover, Retention, Tag};
 /// One request. Each is answered by one [`crate::Reply`] if it carries a token.
 #[derive(Debug)]
 pub enum Request {
-    /// Asks to be let in. Answer: `Authenticated`, `Challenge` (then another one follows) or `Refused`.
+    /// Asks to be let in. Answer: `Authenticated`, `Challenge` (another one follows) or `Refused`.
     Authenticate(Authenticate),
     /// One message. Answer: `Published` or `Refused`.
     Publish(Publish),

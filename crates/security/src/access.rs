@@ -61,13 +61,12 @@ struct Rule {
 #[derive(Debug)]
 pub(crate) struct Rules<'a> {
     user: &'a [u8],
-    /// `None`: any client, for whom an allow stands and a deny does not.
-    client: Option<&'a [u8]>,
+    client: &'a [u8],
     access: Access,
 }
 
 impl<'a> Rules<'a> {
-    pub(crate) fn new(user: &'a [u8], client: Option<&'a [u8]>) -> Self {
+    pub(crate) fn new(user: &'a [u8], client: &'a [u8]) -> Self {
         Self { user, client, access: Access::default() }
     }
 
@@ -75,9 +74,6 @@ impl<'a> Rules<'a> {
         let source: Arc<str> = source.into();
         for grant in grants {
             let separator = grant.kind.separator();
-            if self.client.is_none() && grant.effect == Effect::Deny && grant.pattern.has_client() {
-                continue;
-            }
             let glob = match (grant.pattern.bind(self.user, self.client, separator), grant.effect) {
                 (Some(glob), _) => glob,
                 (None, Effect::Allow) => continue,

@@ -157,25 +157,14 @@ impl Pattern {
         escaped.parse()
     }
 
-    pub(crate) fn has_client(&self) -> bool {
-        self.pieces.contains(&Piece::Client)
-    }
-
     /// With the variables put in. `None`: a variable stands for an id that it must not stand for,
     /// and the pattern matches nothing.
-    /// Any client, `None`, is any one token.
-    pub(crate) fn bind(&self, user: &[u8], client: Option<&[u8]>, separator: u8) -> Option<Glob> {
+    pub(crate) fn bind(&self, user: &[u8], client: &[u8], separator: u8) -> Option<Glob> {
         let mut atoms = Vec::new();
         for (at, piece) in self.pieces.iter().enumerate() {
             let id = match piece {
                 Piece::User => user,
-                Piece::Client => match client {
-                    Some(client) => client,
-                    None => {
-                        atoms.push(Atom::Run);
-                        continue;
-                    }
-                },
+                Piece::Client => client,
                 Piece::Byte(byte) => {
                     let parent = *byte == separator
                         && self.pieces.get(at + 1) == Some(&Piece::All)
@@ -382,7 +371,7 @@ mod tests {
 
     fn glob(text: &str) -> Glob {
         let pattern: Pattern = text.parse().expect(text);
-        pattern.bind(b"ada", Some(b"pump-7"), b'/').expect("ids of one token")
+        pattern.bind(b"ada", b"pump-7", b'/').expect("ids of one token")
     }
 
     fn matches(text: &str, name: &str) -> bool {
@@ -429,10 +418,7 @@ mod tests {
         assert!(matches("c/${client}", "c/pump-7"));
         let pattern: Pattern = "c/${client}/**".parse().expect("valid");
         for id in ["#", "+", "a/b", "*", ">", "a.b", "", "a\u{1}", "a#"] {
-            assert!(
-                pattern.bind(b"ada", Some(id.as_bytes()), b'/').is_none(),
-                "{id:?} widens nothing"
-            );
+            assert!(pattern.bind(b"ada", id.as_bytes(), b'/').is_none(), "{id:?} widens nothing");
         }
     }
 

@@ -148,19 +148,6 @@ impl Policy {
 
     /// What this identity may do as a client that calls itself so.
     pub fn access(&self, identity: &Identity, client: &[u8]) -> Access {
-        self.compile(identity, Some(client))
-    }
-
-    /// What a user may do as one client or another; one that is not built in is trusted.
-    pub fn access_of_user(&self, user: &str) -> Access {
-        if self.users.contains_key(user) {
-            return self.compile(&Identity::builtin(user), None);
-        }
-        let everything = Identity { roles: vec![ADMIN.to_owned()].into(), ..Identity::anonymous() };
-        self.compile(&everything, None)
-    }
-
-    fn compile(&self, identity: &Identity, client: Option<&[u8]>) -> Access {
         let mut rules = Rules::new(identity.user.as_bytes(), client);
         if !self.admits(identity) {
             return rules.finish();

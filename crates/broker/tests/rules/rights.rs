@@ -152,7 +152,7 @@ fn subject(text: &'static str) -> model::subject::Subject {
 
 type Make = fn() -> Request;
 
-/// Every verb: what it needs, a name of the same kind that has nothing to do with it, the request.
+/// Every verb: what it needs, and the request.
 fn verbs() -> Vec<(&'static [&'static str], Make)> {
     vec![
         (&["publish subject s/x"], || to(Address::shared(subject("s/x")))),
@@ -466,6 +466,32 @@ fn nobody_is_served_where_a_login_is_awaited() {
     log_in(&mut world, conn, "ada", "secret");
     assert!(!is_not_allowed(world.ask(conn, publish()).as_ref()));
     assert!(!is_not_allowed(world.ask(conn, claim()).as_ref()));
+}
+
+#[test]
+fn whoever_has_gone_before_the_answer_is_not_let_in() {
+    let mut world = world();
+    put(&world, "ada", &["deny consume subject secret"]);
+    let conn = conn(1);
+    let credentials =
+        Credentials::Password { user: bytes("ada"), password: Secret(bytes("secret")) };
+    let asked = Authenticate { credentials, client: Bytes::new() };
+    let token = world.start(conn, Request::Authenticate(asked));
+    world.gone(conn);
+    assert!(!world.got.replies.contains_key(&token));
+    // The next one in its place is nobody.
+    let subscribe = Request::Subscribe(subscription(1, "secret", false));
+    assert!(matches!(world.ask(conn, subscribe), Some(Reply::Subscribed)));
+}
+
+#[test]
+fn the_log_keeps_little_of_what_a_client_says() {
+    let (mut world, ada) = ada(&[]);
+    let long: &'static str = "x".repeat(60_000).leak();
+    world.publish(ada, long, "1", Assurance::AtMostOnce);
+    let events = world.broker.audit(0, 100);
+    let event = events.iter().find(|event| event.what.starts_with("publish")).unwrap();
+    assert_eq!(event.what.len(), 256);
 }
 
 #[test]
